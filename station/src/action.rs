@@ -1,0 +1,75 @@
+//! What people decide: the only ways in which a person changes what the station does.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a person may do at the station. The order is the order of rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Stops the line, acknowledges a stop.
+    Operator,
+    /// Also releases a stop.
+    Supervisor,
+    /// Also holds and releases for quality.
+    QualityOfficer,
+    /// Also changes recipe, control plan and policy.
+    Engineer,
+    /// Also manages users and the appliance.
+    Administrator,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Supervisor => "supervisor",
+            Self::QualityOfficer => "quality officer",
+            Self::Engineer => "engineer",
+            Self::Administrator => "administrator",
+        })
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The name they signed in with.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// A decision of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Action {
+    /// Stop the line now.
+    Stop {
+        /// Why, in their words; may be empty.
+        note: String,
+    },
+    /// The stop was understood. A stop cannot be acknowledged without a cause.
+    Acknowledge {
+        /// Number of the stop that is meant, so that an older page cannot acknowledge a newer stop.
+        stop_seq: u16,
+        /// What caused it; not empty.
+        cause: String,
+        /// What was done about it; may be empty.
+        corrective_action: String,
+    },
+    /// Let the line run again. Only after the acknowledgement.
+    Release {
+        /// Number of the stop that is meant.
+        stop_seq: u16,
+    },
+}
+
+/// A decision and who took it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who.
+    pub by: Person,
+    /// What.
+    pub action: Action,
+}

@@ -1,0 +1,126 @@
+//! What the station asks of the line, and what the line tells back: the meaning of JMAP's two blocks, without registers.
+
+use crate::inspection::ClassId;
+use crate::piece::PieceId;
+use crate::policy::StopReasons;
+use crate::units::EncoderCount;
+use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// One request to the line. Commands are written in the order in which they are given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineCommand {
+    /// May the line run? Written before anything else, read back after the write.
+    Permit(Permit),
+    /// The result of one piece, offered to the PLC until it acknowledges.
+    Result(PieceResult),
+    /// The judging thread is alive (JMAP `VisionHeartbeat`).
+    Beat(u16),
+    /// Counters for the status block.
+    Counters(Counters),
+}
+
+/// The run permit with its reasons. `run == false` is the safe state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Permit {
+    /// True: the line may run.
+    pub run: bool,
+    /// Why not, as JMAP `StopReason` bits; empty while it may run.
+    pub reasons: StopReasons,
+    /// Number of the current or last stop (JMAP `StopSeq`).
+    pub stop_seq: u16,
+    /// Nelson rules of the chart that asked for the stop, bit n−1 = rule n; 0 if none did.
+    pub spc_rules: u16,
+    /// Number of that chart; 0 if none.
+    pub spc_chart: u16,
+}
+
+/// What the PLC is told about one piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PieceResult {
+    /// The piece (JMAP `PieceSeqEcho`).
+    pub piece: PieceId,
+    /// Encoder count at its trigger (JMAP `EncoderEcho`).
+    pub encoder: EncoderCount,
+    /// The verdict: Pass, Fail and NoVerdict are one-hot in the block.
+    pub verdict: Verdict,
+    /// Rubric grade index; 0 = none.
+    pub grade: u16,
+    /// Class of the best-scored defect.
+    pub top_class: Option<ClassId>,
+    /// Number of defects.
+    pub defects: u16,
+    /// Best score, 0…10 000.
+    pub score: u16,
+    /// Trigger to verdict in units of 0.1 ms, saturating.
+    pub latency_tenth_millis: u16,
+    /// Where the gate must act if the piece is not to pass; `None` for a Pass.
+    pub reject_at: Option<EncoderCount>,
+}
+
+/// Counters as the line sees them, since the counters were last reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Pieces that got a verdict of any kind.
+    pub inspected: u32,
+    /// Pass.
+    pub pass: u32,
+    /// Reject.
+    pub reject: u32,
+    /// Hold (JMAP "no verdict").
+    pub hold: u32,
+    /// Pieces nobody inspected; each is also a hold.
+    pub missed: u32,
+    /// Pieces sent to the reject gate.
+    pub reject_commanded: u32,
+    /// Rejects the PLC confirmed.
+    pub reject_confirmed: u32,
+    /// Rejects that passed the gate unconfirmed.
+    pub reject_unconfirmed: u32,
+}
+
+/// The state of the connection to the PLC, and what the PLC says of its own side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlcLink {
+    /// Connected, heartbeat moving, blocks readable. Said again after every reconnect: the station then asserts its permit anew.
+    Up,
+    /// Not usable, and why.
+    Down(LinkFault),
+    /// The PLC's side changed.
+    Feedback(Feedback),
+}
+
+/// Why the link to the PLC cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkFault {
+    /// Not connected, refused or reset.
+    Disconnected,
+    /// No answer in time.
+    TimedOut,
+    /// Connected, but `PlcHeartbeat` stands still.
+    HeartbeatFrozen,
+    /// A written run permit did not read back.
+    ReadBackMismatch,
+    /// The PLC answered with an exception or nonsense.
+    Refused,
+    /// Commands came faster than the line took them.
+    Overrun,
+}
+
+/// The PLC's own side, as it last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Feedback {
+    /// The conveyor really moves.
+    pub line_running: bool,
+    /// Rejects confirmed since the link came up (toggles of JMAP `RejectConfirm`).
+    pub rejects_confirmed: u32,
+    /// No room for another rejected piece.
+    pub bin_full: bool,
+    /// Emergency stop pressed (information only).
+    pub estop: bool,
+    /// Key switch: stops are shown, counted and logged, but not commanded.
+    pub stop_inhibit: bool,
+}

@@ -1,0 +1,105 @@
+//! The recipe: what is good, what is charted, and when to stop — everything the station was told before the first piece.
+//!
+//! It is data, written into the ledger when the station starts, so that every verdict can be traced to it.
+
+use crate::inspection::{ClassId, ModelRef};
+use crate::policy::StopPolicy;
+use crate::rubric::Rubric;
+use crate::units::Micros;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Everything the judgement depends on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Name of the recipe (OPC 40100-1 `InternalRecipeId`).
+    pub name: String,
+    /// The product it is for.
+    pub product: String,
+    /// The model that must have looked at a piece. An inspection by any other model judges nothing.
+    pub model: Arc<ModelRef>,
+    /// The defect classes in the order of the model package; `ClassId(1)` is the first.
+    pub classes: Vec<DefectClass>,
+    /// How grades are given.
+    pub rubric: Rubric,
+    /// A piece without an inspection this long after its trigger is a hold.
+    pub verdict_deadline: Micros,
+    /// Belt travel from the camera to the reject gate, in encoder counts.
+    pub gate_offset: u32,
+    /// Belt travel past the gate after which a reject without confirmation counts as unconfirmed.
+    pub gate_slack: u32,
+    /// What is charted.
+    pub characteristics: Vec<Characteristic>,
+    /// When the line stops.
+    pub stop: StopPolicy,
+}
+
+impl Recipe {
+    /// The class with this number.
+    #[must_use]
+    pub fn class(&self, id: ClassId) -> Option<&DefectClass> {
+        self.classes.get(usize::from(id.0).checked_sub(1)?)
+    }
+}
+
+/// One kind of defect and the score from which it rejects a piece.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DefectClass {
+    /// Name, for people and records.
+    pub name: String,
+    /// A finding with at least this score is a defect, 0…1.
+    pub threshold: f32,
+}
+
+/// One charted characteristic of the control plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Characteristic {
+    /// Number of the chart (JMAP `SpcChartId`), unique, not 0.
+    pub id: u16,
+    /// Name, unique.
+    pub name: String,
+    /// What is charted.
+    pub source: Source,
+    /// Subgroups from which the limits are estimated before they are frozen.
+    pub phase_one_subgroups: u32,
+    /// Rules that are shown as signals.
+    pub rules: RuleNames,
+    /// Those of them that also stop the line.
+    pub stop_rules: RuleNames,
+    /// What to check when it signals.
+    pub reaction: String,
+}
+
+/// Where a charted value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Source {
+    /// I-MR chart of a process reading, one value per piece, in `unit`.
+    Individuals {
+        /// The tag.
+        tag: Arc<str>,
+        /// Its unit.
+        unit: Arc<str>,
+    },
+    /// p chart: share of rejected pieces among `subgroup` inspected pieces.
+    RejectShare {
+        /// Pieces per subgroup.
+        subgroup: u32,
+    },
+    /// u chart: defects per inspected piece over `subgroup` pieces.
+    DefectsPerPiece {
+        /// Pieces per subgroup.
+        subgroup: u32,
+    },
+}
+
+/// A set of run rules, by family and number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuleNames {
+    /// Numbers of Nelson's rules, 1…8.
+    #[serde(default)]
+    pub nelson: Vec<u8>,
+    /// Numbers of the Western Electric rules, 1…4.
+    #[serde(default)]
+    pub western_electric: Vec<u8>,
+}

@@ -1,0 +1,212 @@
+//! What is kept: one chain of entries, each naming the digest of the one before.
+//!
+//! Invariants: entry numbers are gap-free from 1; an entry is never changed; the canonical bytes of an entry are its JSON
+//! with fields in declaration order (no floats other than finite ones), and its digest is SHA-256 over the previous
+//! entry's digest and those bytes. A correction is a new entry.
+
+use crate::action::Person;
+use crate::inspection::Inspection;
+use crate::piece::Arrival;
+use crate::policy::{StopReason, StopReasons};
+use crate::reading::Reading;
+use crate::recipe::Recipe;
+use crate::station::Memory;
+use crate::units::{Digest, EncoderCount, Timestamp};
+use crate::verdict::Judgement;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Number of an entry in the ledger, gap-free from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryNumber(pub u64);
+
+/// One link of the chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number.
+    pub number: EntryNumber,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Digest of the entry before it; all zero for entry 1.
+    pub previous: Digest,
+    /// What happened.
+    pub body: Body,
+}
+
+/// Why an entry's bytes could not be made or read.
+#[derive(Debug, thiserror::Error)]
+#[error("entry {number}: not representable as canonical JSON")]
+pub struct EntryError {
+    /// The entry.
+    pub number: u64,
+    /// What the encoder said.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+impl Entry {
+    /// The canonical bytes, as kept and as digested.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EntryError> {
+        serde_json::to_vec(self).map_err(|source| EntryError { number: self.number.0, source })
+    }
+
+    /// Reads canonical bytes back.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The digest that the next entry must name: SHA-256(previous digest ‖ canonical bytes).
+    #[must_use]
+    pub fn digest(previous: Digest, bytes: &[u8]) -> Digest {
+        Digest::of_parts(&[&previous.0, bytes])
+    }
+}
+
+/// What an entry tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// The station started (or started again) with this recipe.
+    Started(Box<Started>),
+    /// One piece and its verdict. Exactly one per piece.
+    Piece(Box<PieceRecord>),
+    /// The line was stopped.
+    Stopped(StopRecord),
+    /// A person understood a stop.
+    Acknowledged(Acknowledgement),
+    /// A person let the line run again.
+    Released(ReleaseRecord),
+    /// Control limits were estimated and frozen.
+    Limits(LimitsRecord),
+    /// Everything the station remembers, so that a restart need not read the whole chain.
+    Checkpoint(Box<Memory>),
+}
+
+/// The station came up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Line and station identity.
+    pub identity: Identity,
+    /// The recipe in force from here on.
+    pub recipe: Arc<Recipe>,
+    /// Version of the program.
+    pub program: String,
+}
+
+/// Who we are in the plant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Name of the line.
+    pub line: String,
+    /// Name of the station.
+    pub station: String,
+    /// GS1 SGLN of the read point as an EPC URI or Digital Link; empty if the plant has none.
+    pub sgln: String,
+    /// GS1 company prefix + item reference of the product as `urn:epc:id:sgtin:PREFIX.ITEM`; empty if there is none.
+    pub sgtin_base: String,
+}
+
+/// Everything known of one piece (field names follow OPC 40100-1 `ResultDataType` where it has one).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PieceRecord {
+    /// Gap-free number of the piece record at this station, from 1 (OPC 40100-1 `ResultId`).
+    pub result_id: u64,
+    /// The piece as the PLC announced it (`PartId` is its serial).
+    pub arrival: Arrival,
+    /// When it was announced.
+    pub arrived_at: Timestamp,
+    /// What was seen; `None` if nobody looked.
+    pub inspection: Option<Arc<Inspection>>,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// Version of the rubric that graded it.
+    pub rubric_version: u16,
+    /// Process readings in force when it arrived.
+    pub readings: Vec<Reading>,
+    /// Chart points this piece completed.
+    pub points: Vec<ChartPoint>,
+    /// Where the gate must act; `None` for a pass.
+    pub reject_at: Option<EncoderCount>,
+    /// Trigger to verdict.
+    pub latency_micros: u64,
+}
+
+/// One point of a control chart (or of its companion moving-range chart).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChartPoint {
+    /// Number of the chart.
+    pub chart: u16,
+    /// Number of the point on this chart, from 1.
+    pub index: u64,
+    /// The plotted statistic, in the characteristic's unit (share for p, defects per piece for u).
+    pub value: f64,
+    /// Moving range, for I-MR charts from the second point on.
+    pub range: Option<f64>,
+    /// Centre line; `None` while the limits are being estimated.
+    pub centre: Option<f64>,
+    /// Lower control limit.
+    pub lcl: Option<f64>,
+    /// Upper control limit.
+    pub ucl: Option<f64>,
+    /// Rules that signal at this point, by name, for example `Nelson 2`.
+    pub signals: Vec<String>,
+}
+
+/// A stop: the first reason, and what it was seen in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StopRecord {
+    /// Number of the stop.
+    pub seq: u16,
+    /// The first reason (first-out).
+    pub first: StopReason,
+    /// In words, for example `paste_height: Nelson 2`.
+    pub detail: String,
+    /// All reasons so far, as bits.
+    pub reasons: StopReasons,
+    /// The piece at which it stopped, if one did it.
+    pub piece: Option<crate::piece::PieceId>,
+    /// True if a key switch kept the stop from being commanded.
+    pub inhibited: bool,
+}
+
+/// A person understood a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The stop.
+    pub stop_seq: u16,
+    /// Who.
+    pub by: Person,
+    /// What caused it.
+    pub cause: String,
+    /// What was done about it.
+    pub corrective_action: String,
+}
+
+/// A person let the line run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRecord {
+    /// The stop.
+    pub stop_seq: u16,
+    /// Who.
+    pub by: Person,
+}
+
+/// Limits were frozen (OPC-neutral; the versioned value itself belongs to `spc`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LimitsRecord {
+    /// Number of the chart.
+    pub chart: u16,
+    /// Its name.
+    pub name: String,
+    /// Version, from 1.
+    pub version: u32,
+    /// Centre line.
+    pub centre: f64,
+    /// Limits of the last point's subgroup size.
+    pub lcl: f64,
+    /// Limits of the last point's subgroup size.
+    pub ucl: f64,
+    /// Subgroups they were estimated from.
+    pub subgroups: u32,
+}

@@ -1,0 +1,169 @@
+//! What people see: the whole state of the station in one value, latest wins.
+
+use crate::action::Person;
+use crate::inspection::PixelBox;
+use crate::line::{Counters, PlcLink};
+use crate::piece::PieceId;
+use crate::policy::{StopReason, StopReasons};
+use crate::reading::Reading;
+use crate::record::ChartPoint;
+use crate::units::Timestamp;
+use crate::verdict::Verdict;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The station at one instant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// When.
+    pub at: Timestamp,
+    /// Name of the line and the station.
+    pub line: Arc<str>,
+    /// Recipe in force.
+    pub recipe: Arc<str>,
+    /// Model in force, `name@version`.
+    pub model: Arc<str>,
+    /// Where the station stands.
+    pub phase: Phase,
+    /// May the line run?
+    pub run_permit: bool,
+    /// The stop in force, if there is one.
+    pub stop: Option<StopView>,
+    /// The last stop that was released.
+    pub last_stop: Option<StopView>,
+    /// Counters.
+    pub counters: Counters,
+    /// The last pieces, oldest first.
+    pub pieces: Arc<Vec<PieceView>>,
+    /// The charts of the control plan, in its order.
+    pub charts: Vec<Arc<ChartView>>,
+    /// The latest reading of every tag, in order of name.
+    pub readings: Vec<Reading>,
+    /// The link to the PLC.
+    pub plc: PlcView,
+    /// Ledger entries written but not yet durable.
+    pub backlog_entries: u64,
+    /// Last entry that is durable.
+    pub kept: u64,
+}
+
+/// Where the station stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not yet: the start is not durable or the PLC has not been heard.
+    Starting,
+    /// The line may run.
+    Running,
+    /// The line is stopped; nobody has acknowledged.
+    Stopped,
+    /// The line is stopped; somebody has acknowledged it, nobody has released it.
+    Acknowledged,
+    /// Released; waiting until the release is durable.
+    Releasing,
+}
+
+/// A stop as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StopView {
+    /// Its number.
+    pub seq: u16,
+    /// The first reason.
+    pub first: StopReason,
+    /// In words.
+    pub detail: String,
+    /// All reasons.
+    pub reasons: StopReasons,
+    /// What to check (the reaction plan), if the plan says so.
+    pub reaction: String,
+    /// The piece at which it stopped.
+    pub piece: Option<PieceId>,
+    /// The chart that signalled; 0 if none did.
+    pub chart: u16,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who acknowledged it.
+    pub acknowledged_by: Option<Person>,
+    /// The cause they gave.
+    pub cause: String,
+    /// True if a key switch kept the stop from being commanded.
+    pub inhibited: bool,
+}
+
+/// A piece as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PieceView {
+    /// The piece.
+    pub piece: PieceId,
+    /// Its serial.
+    pub serial: Option<String>,
+    /// Its record.
+    pub result_id: u64,
+    /// When its verdict was given.
+    pub at: Timestamp,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Name of the grade.
+    pub grade: String,
+    /// Why it did not pass, in words; empty for a pass.
+    pub reason: String,
+    /// Trigger to verdict.
+    pub latency_micros: u64,
+    /// Width and height of the frame in pixels; 0 if there was none.
+    pub frame: [u32; 2],
+    /// Defects with their boxes in frame pixels.
+    pub defects: Vec<DefectView>,
+}
+
+/// A defect as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DefectView {
+    /// Name of the class.
+    pub class: String,
+    /// Score, 0…1.
+    pub score: f32,
+    /// Where.
+    pub bounds: PixelBox,
+}
+
+/// A chart as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChartView {
+    /// Number of the chart.
+    pub id: u16,
+    /// Name of the characteristic.
+    pub name: String,
+    /// `individuals`, `reject_share` or `defects_per_piece`.
+    pub kind: &'static str,
+    /// Unit of the plotted value.
+    pub unit: String,
+    /// Subgroups still to come before the limits are frozen; 0 = frozen.
+    pub learning: u32,
+    /// The latest points, oldest first.
+    pub points: Vec<PointView>,
+}
+
+/// A point and the piece that completed it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointView {
+    /// The piece.
+    pub piece: PieceId,
+    /// The point.
+    #[serde(flatten)]
+    pub point: ChartPoint,
+}
+
+/// The link to the PLC as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PlcView {
+    /// The last thing heard: up, or down and why.
+    pub link: Option<PlcLink>,
+    /// The conveyor really moves.
+    pub line_running: bool,
+    /// Emergency stop pressed.
+    pub estop: bool,
+    /// Key switch: stops are not commanded.
+    pub stop_inhibit: bool,
+    /// Rejects on their way to the gate.
+    pub reject_queue: u32,
+}
