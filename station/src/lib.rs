@@ -8,8 +8,11 @@
 //! There is no clock, no thread, no I/O and no log in this crate: the same events give the same effects, byte for byte.
 
 pub mod action;
+pub mod charts;
 pub mod inspection;
+pub mod judge;
 pub mod line;
+pub mod memory;
 pub mod piece;
 pub mod policy;
 pub mod reading;
@@ -18,7 +21,10 @@ pub mod record;
 pub mod rubric;
 pub mod snapshot;
 pub mod station;
+mod tally;
 pub mod units;
 pub mod verdict;
+mod view;
 
-pub use station::{Effect, Event, Station};
+pub use memory::Memory;
+pub use station::{Effect, Event, Past, Setup, Station};

@@ -6,11 +6,11 @@
 
 use crate::action::Person;
 use crate::inspection::Inspection;
+use crate::memory::Memory;
 use crate::piece::Arrival;
 use crate::policy::{StopReason, StopReasons};
 use crate::reading::Reading;
 use crate::recipe::Recipe;
-use crate::station::Memory;
 use crate::units::{Digest, EncoderCount, Timestamp};
 use crate::verdict::Judgement;
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,10 @@ pub struct StopRecord {
     pub reasons: StopReasons,
     /// The piece at which it stopped, if one did it.
     pub piece: Option<crate::piece::PieceId>,
+    /// The chart that asked for it; 0 if none did.
+    pub chart: u16,
+    /// Nelson rules it showed, bit n−1 = rule n.
+    pub nelson_rules: u16,
     /// True if a key switch kept the stop from being commanded.
     pub inhibited: bool,
 }

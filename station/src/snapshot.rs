@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// Counters.
     pub counters: Counters,
     /// The last pieces, oldest first.
-    pub pieces: Arc<Vec<PieceView>>,
+    pub pieces: Vec<Arc<PieceView>>,
     /// The charts of the control plan, in its order.
     pub charts: Vec<Arc<ChartView>>,
     /// The latest reading of every tag, in order of name.

@@ -1,0 +1,193 @@
+//! What the station remembers across a restart: a fold over the chain of entries.
+//!
+//! Invariant: `Memory::default()` folded over all entries equals the memory in a checkpoint folded over the entries after
+//! it — except for the gate's counters, which only the PLC tells. The running station changes its memory through the same
+//! functions, so a restart cannot remember something else.
+
+use crate::charts::Charts;
+use crate::inspection::{Inspection, MissReason};
+use crate::judge::defects;
+use crate::line::{Counters, PieceResult};
+use crate::piece::{Arrival, PieceId};
+use crate::policy::{StopReason, StopReasons};
+use crate::reading::Reading;
+use crate::recipe::Recipe;
+use crate::record::{Acknowledgement, Body, ChartPoint, Entry, PieceRecord, StopRecord};
+use crate::tally::Tally;
+use crate::units::Timestamp;
+use crate::verdict::{Judgement, Reason, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Results that are kept in mind, so that a piece announced again gets the same answer. A PLC buffers at most 8.
+const RECENT_RESULTS: usize = 32;
+
+/// What survives a restart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Number of the last piece record.
+    pub results: u64,
+    /// The last piece that got a record.
+    pub last_piece: Option<PieceId>,
+    /// Counters since they were reset.
+    pub counters: Counters,
+    /// Number of the last stop.
+    pub stop_seq: u16,
+    /// The stop in force.
+    pub stop: Option<StopMemory>,
+    /// The stop before it.
+    pub last_stop: Option<StopMemory>,
+    /// Windows of the stop policy.
+    pub tally: Tally,
+    /// The control charts.
+    pub charts: Charts,
+    /// The last results with the serials they were for, oldest first.
+    pub recent: VecDeque<(PieceResult, Option<String>)>,
+}
+
+/// A stop, and what was done about it so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StopMemory {
+    /// The stop as recorded, with every reason added since.
+    pub record: StopRecord,
+    /// Since when.
+    pub since: Timestamp,
+    /// The acknowledgement, once there is one.
+    pub acknowledged: Option<Acknowledgement>,
+}
+
+/// Something that may stop the line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// The reason.
+    pub reason: StopReason,
+    /// In words.
+    pub detail: String,
+    /// The chart that asked for it and the Nelson rules it showed; zeros if none did.
+    pub chart: (u16, u16),
+}
+
+/// One piece on its way into the record.
+pub(crate) struct Judged<'a> {
+    pub arrival: &'a Arrival,
+    pub inspection: Option<&'a Inspection>,
+    pub judgement: &'a Judgement,
+    pub readings: &'a [Reading],
+}
+
+impl Memory {
+    /// Notes a judged piece: counters, charts, windows. Returns the chart points it completed and every cause to stop.
+    pub(crate) fn note_piece(&mut self, recipe: &Recipe, piece: &Judged<'_>) -> (Vec<ChartPoint>, Vec<Cause>) {
+        self.results += 1;
+        self.last_piece = Some(piece.arrival.piece);
+        self.count(piece);
+        let inspected = piece.inspection.filter(|_| piece.judgement.verdict != Verdict::Hold);
+        let defects = inspected.map(|inspection| u32::try_from(defects(recipe, inspection).count()).unwrap_or(u32::MAX));
+        let (points, signals) = self.charts.push(recipe, piece.judgement.verdict, defects, piece.readings);
+        let mut causes = Vec::new();
+        if !matches!(piece.judgement.reasons[..], [Reason::Missed(MissReason::Interrupted)]) {
+            for (reason, detail) in self.tally.note(&recipe.stop, piece.judgement) {
+                causes.push(Cause { reason, detail, chart: (0, 0) });
+            }
+        }
+        causes.extend(
+            signals
+                .iter()
+                .filter(|signal| signal.stops)
+                .map(|signal| Cause { reason: StopReason::SpcRule, detail: format!("{}: {}", signal.name, signal.rule) }),
+        );
+        (points, causes)
+    }
+
+    fn count(&mut self, piece: &Judged<'_>) {
+        let counters = &mut self.counters;
+        counters.inspected = counters.inspected.wrapping_add(1);
+        let of_verdict = match piece.judgement.verdict {
+            Verdict::Pass => &mut counters.pass,
+            Verdict::Reject => &mut counters.reject,
+            Verdict::Hold => &mut counters.hold,
+        };
+        *of_verdict = of_verdict.wrapping_add(1);
+        if piece.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Missed(_))) {
+            counters.missed = counters.missed.wrapping_add(1);
+        }
+        if piece.judgement.verdict != Verdict::Pass {
+            counters.reject_commanded = counters.reject_commanded.wrapping_add(1);
+        }
+    }
+
+    /// Keeps a result in mind, so that the same piece announced again gets the same answer.
+    pub(crate) fn note_result(&mut self, result: PieceResult, serial: Option<String>) {
+        self.recent.push_back((result, serial));
+        while self.recent.len() > RECENT_RESULTS {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The result this very piece already got: same number, same encoder count, same serial.
+    pub(crate) fn result_of(&self, arrival: &Arrival) -> Option<PieceResult> {
+        let same = |(result, serial): &&(PieceResult, Option<String>)| {
+            result.piece == arrival.piece && result.encoder == arrival.encoder && *serial == arrival.serial
+        };
+        self.recent.iter().rev().find(same).map(|(result, _)| *result)
+    }
+
+    /// Notes anything but a piece.
+    pub(crate) fn note(&mut self, body: &Body, at: Timestamp) {
+        match body {
+            Body::Stopped(record) => self.note_stop(record, at),
+            Body::Acknowledged(acknowledgement) => {
+                if let Some(stop) = self.stop.as_mut().filter(|stop| stop.record.seq == acknowledgement.stop_seq) {
+                    stop.acknowledged = Some(acknowledgement.clone());
+                }
+            }
+            Body::Released(_) => {
+                self.last_stop = self.stop.take().or(self.last_stop.take());
+                self.tally = Tally::default();
+                self.charts.restart_runs();
+            }
+            Body::Started(_) | Body::Piece(_) | Body::Limits(_) | Body::Checkpoint(_) => {}
+        }
+    }
+
+    fn note_stop(&mut self, record: &StopRecord, at: Timestamp) {
+        self.stop_seq = record.seq;
+        if record.inhibited {
+            self.last_stop = Some(StopMemory { record: record.clone(), since: at, acknowledged: None });
+            self.tally = Tally::default();
+            self.charts.restart_runs();
+            return;
+        }
+        match self.stop.as_mut() {
+            Some(stop) => stop.record.reasons = record.reasons,
+            None => self.stop = Some(StopMemory { record: record.clone(), since: at, acknowledged: None }),
+        }
+    }
+
+    /// Folds one entry of the chain into the memory.
+    pub(crate) fn fold(&mut self, recipe: &Recipe, entry: &Entry, result: impl Fn(&Recipe, &PieceRecord) -> PieceResult) {
+        match &entry.body {
+            Body::Checkpoint(memory) => {
+                *self = (**memory).clone();
+                self.charts.fit(recipe);
+            }
+            Body::Piece(record) => {
+                let judged = Judged {
+                    arrival: &record.arrival,
+                    inspection: record.inspection.as_deref(),
+                    judgement: &record.judgement,
+                    readings: &record.readings,
+                };
+                drop(self.note_piece(recipe, &judged));
+                self.note_result(result(recipe, record), record.arrival.serial.clone());
+            }
+            other => self.note(other, entry.at),
+        }
+    }
+
+    /// The reasons of the stop in force.
+    #[must_use]
+    pub fn reasons(&self) -> StopReasons {
+        self.stop.as_ref().map_or_else(StopReasons::default, |stop| stop.record.reasons)
+    }
+}

@@ -1,0 +1,141 @@
+//! What people have seen lately: the rings behind a `Snapshot`.
+//!
+//! Invariant: fixed length; nothing is decided by anything in here.
+
+use crate::judge::defects;
+use crate::memory::{Memory, StopMemory};
+use crate::recipe::{Recipe, Source};
+use crate::record::{Body, Entry, PieceRecord};
+use crate::snapshot::{ChartView, DefectView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use crate::station::Setup;
+use crate::units::Timestamp;
+use crate::verdict::Reason;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Pieces on the verdict strip.
+const PIECES: usize = 60;
+/// Points on a live chart.
+const POINTS: usize = 120;
+
+#[derive(Debug)]
+pub(crate) struct View {
+    line: Arc<str>,
+    recipe: Arc<str>,
+    model: Arc<str>,
+    pieces: VecDeque<Arc<PieceView>>,
+    charts: Vec<Arc<ChartView>>,
+    reactions: Vec<(u16, String)>,
+}
+
+impl View {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let recipe = &setup.recipe;
+        let chart = |characteristic: &crate::recipe::Characteristic| {
+            let (kind, unit) = match &characteristic.source {
+                Source::Individuals { unit, .. } => ("individuals", unit.to_string()),
+                Source::RejectShare { .. } => ("reject_share", "1".to_owned()),
+                Source::DefectsPerPiece { .. } => ("defects_per_piece", "1/piece".to_owned()),
+            };
+            let learning = characteristic.phase_one_subgroups;
+            Arc::new(ChartView { id: characteristic.id, name: characteristic.name.clone(), kind, unit, learning, points: Vec::new() })
+        };
+        Self {
+            line: format!("{} / {}", setup.identity.line, setup.identity.station).into(),
+            recipe: recipe.name.as_str().into(),
+            model: recipe.model.package.as_str().into(),
+            pieces: VecDeque::with_capacity(PIECES + 1),
+            charts: recipe.characteristics.iter().map(chart).collect(),
+            reactions: recipe.characteristics.iter().map(|characteristic| (characteristic.id, characteristic.reaction.clone())).collect(),
+        }
+    }
+
+    /// Fills the rings from the chain.
+    pub(crate) fn fold(&mut self, recipe: &Recipe, entry: &Entry) {
+        if let Body::Piece(record) = &entry.body {
+            self.note_piece(recipe, record, entry.at);
+        }
+    }
+
+    pub(crate) fn note_piece(&mut self, recipe: &Recipe, record: &PieceRecord, at: Timestamp) {
+        self.pieces.push_back(Arc::new(piece_view(recipe, record, at)));
+        if self.pieces.len() > PIECES {
+            self.pieces.pop_front();
+        }
+        for point in &record.points {
+            let Some(chart) = self.charts.iter_mut().find(|chart| chart.id == point.chart) else { continue };
+            let points = &mut Arc::make_mut(chart).points;
+            if points.len() >= POINTS {
+                points.remove(0);
+            }
+            points.push(PointView { piece: record.arrival.piece, point: point.clone() });
+        }
+    }
+
+    /// The part of a snapshot that the rings and the memory know; the caller sets the rest.
+    pub(crate) fn snapshot(&self, memory: &Memory) -> Snapshot {
+        let stop = |stop: &StopMemory| self.stop_view(stop);
+        let chart = |chart: &Arc<ChartView>| {
+            let learning = memory.charts.learning(chart.id);
+            if chart.learning == learning { Arc::clone(chart) } else { Arc::new(ChartView { learning, ..(**chart).clone() }) }
+        };
+        Snapshot {
+            at: Timestamp::default(),
+            line: Arc::clone(&self.line),
+            recipe: Arc::clone(&self.recipe),
+            model: Arc::clone(&self.model),
+            phase: Phase::Starting,
+            run_permit: false,
+            stop: memory.stop.as_ref().map(stop),
+            last_stop: memory.last_stop.as_ref().map(stop),
+            counters: memory.counters,
+            pieces: self.pieces.iter().cloned().collect(),
+            charts: self.charts.iter().map(chart).collect(),
+            readings: Vec::new(),
+            plc: PlcView { link: None, line_running: false, estop: false, stop_inhibit: false, reject_queue: 0 },
+            backlog_entries: 0,
+            kept: 0,
+        }
+    }
+
+    fn stop_view(&self, stop: &StopMemory) -> StopView {
+        let reaction = self.reactions.iter().find(|(chart, _)| *chart == stop.record.chart);
+        StopView {
+            seq: stop.record.seq,
+            first: stop.record.first,
+            detail: stop.record.detail.clone(),
+            reasons: stop.record.reasons,
+            reaction: reaction.map_or_else(String::new, |(_, reaction)| reaction.clone()),
+            piece: stop.record.piece,
+            chart: stop.record.chart,
+            since: stop.since,
+            acknowledged_by: stop.acknowledged.as_ref().map(|acknowledged| acknowledged.by.clone()),
+            cause: stop.acknowledged.as_ref().map_or_else(String::new, |acknowledged| acknowledged.cause.clone()),
+            inhibited: stop.record.inhibited,
+        }
+    }
+}
+
+fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView {
+    let inspection = record.inspection.as_deref();
+    let name = |class| recipe.class(class).map_or_else(|| "?".to_owned(), |class| class.name.clone());
+    let reason = |reason: &Reason| match reason {
+        Reason::Defects { class, count: 1, .. } => name(*class),
+        Reason::Defects { class, count, .. } => format!("{count} × {}", name(*class)),
+        Reason::Missed(missed) => missed.name().to_owned(),
+    };
+    let defect =
+        |finding: &crate::inspection::Finding| DefectView { class: name(finding.class), score: finding.score, bounds: finding.bounds };
+    PieceView {
+        piece: record.arrival.piece,
+        serial: record.arrival.serial.clone(),
+        result_id: record.result_id,
+        at,
+        verdict: record.judgement.verdict,
+        grade: recipe.rubric.name(record.judgement.grade),
+        reason: record.judgement.reasons.iter().map(reason).collect::<Vec<_>>().join(", "),
+        latency_micros: record.latency_micros,
+        frame: inspection.map_or([0, 0], |inspection| [inspection.width, inspection.height]),
+        defects: inspection.into_iter().flat_map(|inspection| defects(recipe, inspection)).map(defect).collect(),
+    }
+}
