@@ -90,12 +90,11 @@ impl Memory {
                 causes.push(Cause { reason, detail, chart: (0, 0) });
             }
         }
-        causes.extend(
-            signals
-                .iter()
-                .filter(|signal| signal.stops)
-                .map(|signal| Cause { reason: StopReason::SpcRule, detail: format!("{}: {}", signal.name, signal.rule) }),
-        );
+        causes.extend(signals.iter().filter(|signal| signal.stops).map(|signal| Cause {
+            reason: StopReason::SpcRule,
+            detail: format!("{}: {}", signal.name, signal.rule),
+            chart: (signal.chart, signal.nelson_bits),
+        }));
         (points, causes)
     }
 

@@ -73,9 +73,9 @@ pub enum Effect {
     /// Ask the line.
     Command(LineCommand),
     /// Keep an entry.
-    Keep(Box<Entry>),
+    Keep(Arc<Entry>),
     /// Show people.
-    Show(Box<Snapshot>),
+    Show(Arc<Snapshot>),
 }
 
 /// What the station is told before its first event.
@@ -180,6 +180,7 @@ impl Station {
     /// Takes one event and appends its effects, in the order in which they must happen.
     pub fn handle(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         let before = self.phase();
+        self.watch_backlog(now, effects);
         self.close_late_pieces(now, effects);
         let tick = matches!(event, Event::Tick);
         match event {
@@ -192,10 +193,9 @@ impl Station {
             Event::Kept(number) => self.kept = self.kept.max(number).min(self.head.0),
             Event::Tick => self.tick(effects),
         }
-        self.watch_backlog(now, effects);
         self.assert_permit(effects);
         if tick || self.phase() != before {
-            effects.push(Effect::Show(Box::new(self.snapshot(now))));
+            effects.push(Effect::Show(Arc::new(self.snapshot(now))));
         }
     }
 
@@ -423,6 +423,7 @@ impl Station {
         }
     }
 
+    /// Looked at before every event, so that the stop comes before the next thing is written.
     fn watch_backlog(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let backlog = self.head.0.0 - self.kept.0;
         if backlog > self.setup.recipe.stop.backlog_entries_max && !self.memory.reasons().contains(StopReason::DiskExhausted) {
@@ -503,7 +504,7 @@ impl Station {
         let entry = Entry { number: EntryNumber(self.head.0.0 + 1), at: now, previous: self.head.1, body };
         let bytes = entry.to_bytes().expect("an entry has string keys and finite numbers only");
         self.head = (entry.number, Entry::digest(self.head.1, &bytes));
-        effects.push(Effect::Keep(Box::new(entry)));
+        effects.push(Effect::Keep(Arc::new(entry)));
     }
 }
 

@@ -1,1 +1,5 @@
-//! the line
+//! A line around the real thing, for the tests of what crosses crates: a recipe, a world that checks every invariant after
+//! every event, and the running binary.
+
+pub mod binary;
+pub mod world;

@@ -1,0 +1,279 @@
+//! The station with a conscience: feeds events to it and checks every invariant after each of them.
+
+use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
+use station::line::{LineCommand, Permit, PlcLink};
+use station::piece::{Arrival, PieceId};
+use station::policy::StopPolicy;
+use station::reading::{Quality, Reading};
+use station::recipe::{Characteristic, DefectClass, Recipe, RuleNames, Source};
+use station::record::{Body, Entry, EntryNumber, Identity};
+use station::rubric::{Band, Rubric};
+use station::units::{Digest, EncoderCount, Micros, Timestamp};
+use station::verdict::Verdict;
+use station::{Effect, Event, Past, Setup, Station};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Encoder counts between two pieces.
+pub const PITCH: u32 = 1000;
+
+/// The model that the test recipe trusts.
+#[must_use]
+pub fn model() -> Arc<ModelRef> {
+    Arc::new(ModelRef { package: "test@1".to_owned(), weights: Digest::of(b"weights") })
+}
+
+/// A recipe with one charted reading, one p chart, and a stop policy that is easy to reach.
+#[must_use]
+pub fn recipe() -> Recipe {
+    let rules = |nelson: &[u8]| RuleNames { nelson: nelson.to_vec(), western_electric: vec![1] };
+    let paste = Characteristic {
+        id: 1,
+        name: "paste_height".to_owned(),
+        source: Source::Individuals { tag: "paste_height".into(), unit: "um".into() },
+        phase_one_subgroups: 10,
+        rules: rules(&[1, 2, 3]),
+        stop_rules: RuleNames { nelson: vec![1, 2], western_electric: Vec::new() },
+        reaction: "check the squeegee".to_owned(),
+    };
+    let rejects = Characteristic {
+        id: 2,
+        name: "rejects".to_owned(),
+        source: Source::RejectShare { subgroup: 5 },
+        phase_one_subgroups: 5,
+        rules: rules(&[1]),
+        stop_rules: RuleNames::default(),
+        reaction: String::new(),
+    };
+    Recipe {
+        name: "test".to_owned(),
+        product: "board".to_owned(),
+        model: model(),
+        classes: ["open", "short"].map(|name| DefectClass { name: name.to_owned(), threshold: 0.5 }).to_vec(),
+        rubric: Rubric { version: 1, bands: vec![Band { grade: "A".to_owned(), defects_max: 0, suspects_max: 0, suspect_score: 0.3 }] },
+        verdict_deadline: Micros::from_millis(500),
+        gate_offset: 2 * PITCH + PITCH / 2,
+        gate_slack: PITCH,
+        characteristics: vec![paste, rejects],
+        stop: StopPolicy {
+            consecutive_rejects: 5,
+            reject_rate_window: 20,
+            reject_rate_max: 10,
+            camera_misses: 3,
+            model_errors: 3,
+            deadline_window: 10,
+            deadline_misses_max: 2,
+            unconfirmed_rejects: 3,
+            backlog_entries_max: 40,
+        },
+    }
+}
+
+/// A setup around [`recipe`].
+#[must_use]
+pub fn setup() -> Setup {
+    let identity = Identity { line: "line".to_owned(), station: "station".to_owned(), sgln: String::new(), sgtin_base: String::new() };
+    Setup { identity, recipe: Arc::new(recipe()), program: "line-tests".to_owned() }
+}
+
+/// An inspection of `piece` by the trusted model, with one finding per score.
+#[must_use]
+pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
+    let finding = |score: &f32| Finding { class: ClassId(1), score: *score, bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 } };
+    Inspection {
+        piece: PieceId(piece),
+        camera: "cam0".into(),
+        frame: u64::from(piece),
+        image: Digest::of(&piece.to_be_bytes()),
+        width: 640,
+        height: 640,
+        model: model(),
+        findings: scores.iter().map(finding).collect(),
+        micros: StageMicros::default(),
+    }
+}
+
+/// The arrival of `piece` on a belt where piece n lies at n pitches.
+#[must_use]
+pub fn arrival(piece: u32) -> Arrival {
+    let encoder = EncoderCount(piece.wrapping_mul(PITCH));
+    Arrival { piece: PieceId(piece), serial: Some(format!("SN{piece}")), lot: 7, encoder, golden: false }
+}
+
+/// A station, its chain, and every promise it has made so far.
+pub struct World {
+    /// The station.
+    pub station: Station,
+    /// The time of the next event.
+    pub now: Timestamp,
+    /// Every entry kept so far.
+    pub chain: Vec<Entry>,
+    /// Effects of the last event.
+    pub last: Vec<Effect>,
+    /// Every effect ever, as its JSON bytes.
+    pub effects: Vec<u8>,
+    /// The events given, for a replay.
+    pub events: Vec<(Timestamp, Event)>,
+    /// The last permit commanded.
+    pub permit: Permit,
+    head: Digest,
+    records: u64,
+    durable: u64,
+    stopped: bool,
+    must_be_durable: u64,
+    link_up: bool,
+    results: BTreeMap<(u32, u32), Verdict>,
+}
+
+impl World {
+    /// A station that starts on `chain`.
+    #[must_use]
+    pub fn on(chain: Vec<Entry>, now: Timestamp) -> Self {
+        let mut effects = Vec::new();
+        let station = Station::start(setup(), &past(&chain), now, &mut effects).expect("the test recipe is sound");
+        let durable = chain.last().map_or(0, |entry| entry.number.0);
+        let mut world = Self {
+            station,
+            now,
+            chain: Vec::new(),
+            last: Vec::new(),
+            effects: Vec::new(),
+            events: Vec::new(),
+            permit: Permit::default(),
+            head: digest_of_last(&[]),
+            records: 0,
+            durable,
+            stopped: false,
+            must_be_durable: 0,
+            link_up: false,
+            results: BTreeMap::new(),
+        };
+        for entry in &chain {
+            world.note(entry);
+        }
+        world.check(effects);
+        world
+    }
+
+    /// A station that has just started, is durable, and has heard the PLC.
+    #[must_use]
+    pub fn running() -> Self {
+        let mut world = Self::on(Vec::new(), Timestamp { wall_micros: 1_700_000_000_000_000, mono_micros: 1 });
+        world.keep_all();
+        world.give(Event::Link(PlcLink::Up));
+        assert!(world.permit.run, "durable and connected, but no permit");
+        world
+    }
+
+    /// Gives one event, 1 ms after the last, and checks everything.
+    pub fn give(&mut self, event: Event) {
+        self.now.mono_micros += 1000;
+        self.now.wall_micros += 1000;
+        self.events.push((self.now, event.clone()));
+        match &event {
+            Event::Kept(number) => self.durable = self.durable.max(number.0),
+            Event::Link(PlcLink::Up) => self.link_up = true,
+            Event::Link(PlcLink::Down(_)) => self.link_up = false,
+            _ => {}
+        }
+        let mut effects = Vec::new();
+        self.station.handle(event, self.now, &mut effects);
+        self.check(effects);
+    }
+
+    /// A good reading of the charted tag, sampled now.
+    pub fn read(&mut self, value: f64) {
+        let reading = Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at: self.now };
+        self.give(Event::Read(reading));
+    }
+
+    /// One piece from trigger to verdict.
+    pub fn piece(&mut self, number: u32, scores: &[f32]) {
+        self.give(Event::Arrived(arrival(number)));
+        self.give(Event::Seen(Arc::new(inspection(number, scores))));
+    }
+
+    /// Tells the station that all it asked to keep is durable.
+    pub fn keep_all(&mut self) {
+        let last = self.chain.last().map_or(0, |entry| entry.number.0);
+        self.give(Event::Kept(EntryNumber(last)));
+    }
+
+    /// The piece records of the chain.
+    pub fn records(&self) -> impl Iterator<Item = &station::record::PieceRecord> {
+        self.chain.iter().filter_map(|entry| match &entry.body {
+            Body::Piece(record) => Some(&**record),
+            _ => None,
+        })
+    }
+
+    fn check(&mut self, effects: Vec<Effect>) {
+        let was_running = self.permit.run;
+        let mut kept_before_stop = false;
+        for effect in &effects {
+            match effect {
+                Effect::Command(LineCommand::Permit(permit)) => {
+                    assert!(!(was_running && !permit.run && kept_before_stop), "stop before writing: an entry was kept first");
+                    assert!(!permit.run || self.link_up, "a permit without a link");
+                    self.permit = *permit;
+                }
+                Effect::Command(LineCommand::Result(result)) => {
+                    let key = (result.piece.0, result.encoder.0);
+                    let first = *self.results.entry(key).or_insert(result.verdict);
+                    assert_eq!(first, result.verdict, "piece {} got two verdicts", result.piece);
+                }
+                Effect::Keep(entry) => {
+                    kept_before_stop = true;
+                    self.note(entry);
+                }
+                Effect::Command(_) | Effect::Show(_) => {}
+            }
+        }
+        self.check_permit();
+        self.effects.extend(serde_json::to_vec(&effects).expect("effects are plain data"));
+        self.last = effects;
+    }
+
+    fn note(&mut self, entry: &Entry) {
+        assert_eq!(entry.previous, self.head, "entry {} does not continue the chain", entry.number.0);
+        assert_eq!(entry.number.0, self.chain.last().map_or(1, |last| last.number.0 + 1), "a gap in the numbers");
+        match &entry.body {
+            Body::Piece(record) => {
+                let seen = record.inspection.is_some();
+                assert!(seen || record.judgement.verdict == Verdict::Hold, "piece {} was judged unseen", record.arrival.piece);
+                self.records += 1;
+                assert_eq!(record.result_id, self.records, "a gap in the records");
+            }
+            Body::Stopped(stop) => self.stopped |= !stop.inhibited,
+            Body::Released(_) => (self.stopped, self.must_be_durable) = (false, entry.number.0),
+            Body::Started(_) => self.must_be_durable = entry.number.0,
+            _ => {}
+        }
+        self.head = Entry::digest(entry.previous, &entry.to_bytes().expect("an entry is plain data"));
+        self.chain.push(entry.clone());
+    }
+
+    fn check_permit(&self) {
+        assert!(!(self.permit.run && self.stopped), "the line may run although a stop is in force");
+        let durable = self.durable >= self.must_be_durable;
+        assert!(!self.permit.run || durable, "write before releasing: the line may run before the release is durable");
+    }
+}
+
+/// The digest that the entry after `chain` must name.
+#[must_use]
+pub fn digest_of_last(chain: &[Entry]) -> Digest {
+    let Some(last) = chain.last() else { return Digest::default() };
+    Entry::digest(last.previous, &last.to_bytes().expect("an entry is plain data"))
+}
+
+/// What a start on `chain` is told: the last checkpoint and what follows it.
+#[must_use]
+pub fn past(chain: &[Entry]) -> Past {
+    let checkpoint = chain.iter().rposition(|entry| matches!(entry.body, Body::Checkpoint(_)));
+    Past {
+        last: chain.last().map(|last| (last.number, digest_of_last(chain))),
+        checkpoint: checkpoint.map(|index| chain[index].clone()),
+        after: chain[checkpoint.map_or(0, |index| index + 1)..].to_vec(),
+    }
+}
