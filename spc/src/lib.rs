@@ -1,1 +1,29 @@
-//! spc
+//! Statistical process control: numbers in, chart points and signals out.
+//!
+//! The crate exists so that one small, pure piece of arithmetic can be checked against published references and
+//! then trusted to stop a line. Read it in this order: [`chart`] (what a point and its lines are), [`limits`]
+//! (phase I makes them, phase II only reads them), [`rules`] (which patterns signal), [`monitor`] (one characteristic
+//! of one station, point by point).
+//!
+//! Invariants:
+//! * **Pure.** No clock, thread, I/O, log or hash order. The arithmetic uses `+ - * /` and `sqrt` alone, so the same
+//!   points give the same bits on every target with IEEE 754 doubles.
+//! * **Streaming is batch.** After every point the streaming result equals, to the bit, what [`batch`] gives for the
+//!   same prefix.
+//! * **Fixed memory.** `push` neither allocates nor loops over history; history belongs to the caller.
+//! * **No NaN, no infinity**, neither accepted nor produced nor stored. A point that cannot be judged is refused with
+//!   an error that names it, and leaves the state as it was.
+//! * **State is a value.** Everything stored is `Clone + PartialEq + Serialize + Deserialize`; a monitor that was
+//!   written as JSON and read back (with a reader that round-trips `f64`) goes on bit-exactly.
+
+pub mod batch;
+pub mod chart;
+pub mod limits;
+pub mod monitor;
+pub mod rules;
+mod sum;
+
+pub use chart::{Chart, ChartKind, Lines, Observation, PairChart, Point, Sample, SampleError, Signal};
+pub use limits::{Constants, Limits, Settings, SettingsError};
+pub use monitor::Monitor;
+pub use rules::{Conventions, Hits, Rule, RuleSet};
