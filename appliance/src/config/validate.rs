@@ -1,0 +1,339 @@
+//! From the file to types that cannot be wrong: ranges, forms, and what two keys say about each other.
+//!
+//! Every reader asks for all of its keys before it gives up on one of them, so that all problems are told.
+
+mod plan;
+mod plc;
+
+use super::problem::{Problem, Problems};
+use super::raw::{Section, Sheet, nearest};
+use super::{
+    BackendName, BackendSettings, CameraSettings, CameraSource, ImageSettings, Language, LogLevel, ModelSettings, Origin, PageSettings,
+    PanelSettings, RecipeSettings, Settings, ThresholdSource,
+};
+use station::recipe::DefectClass;
+use station::record::Identity;
+use station::units::Micros;
+use station::verdict::Verdict;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Checks a whole file.
+pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings, Problems> {
+    let (sheet, table) = Sheet::read(file, text);
+    let settings = read(&sheet.root(&table), folder);
+    let places = sheet.finish()?;
+    let origin = Origin { file: file.to_owned(), places };
+    // A reader that gives up without telling a problem would be a fault of this module, not of the file.
+    settings.map(|settings| Settings { origin: origin.clone(), ..settings }).ok_or_else(|| {
+        let what = "was refused without a reason".to_owned();
+        Problems::one(Problem { file: origin.file, line: None, key: String::new(), what, mend: "report this as a bug".to_owned() })
+    })
+}
+
+fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
+    let identity = identity(&root.section("station"));
+    let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
+    let camera_section = root.section("camera");
+    let camera = camera(&camera_section, folder);
+    let model = model(&root.section("model"), folder);
+    let recipe = recipe(&root.section("recipe"));
+    let rubric = plan::rubric(&root.section("rubric"));
+    let (plc, tags) = plc::settings(&root.section("plc"));
+    let characteristics = plan::characteristics(root, tags.as_deref());
+    let stop_policy = plan::stop_policy(&root.section("stop_policy"));
+    let page_section = root.section("page");
+    let page = page(&page_section, folder);
+    let backends = backends(root, folder);
+    let images = images(&root.section("images"));
+    let log_level = root.optional_section("log").map_or(Some(LogLevel::Info), |section| log_level(&section));
+    let panel = root.optional_section("panel").map_or(Some(None), |section| panel(&section, folder).map(Some));
+
+    if let (Some(camera), Some((.., deadline))) = (&camera, &recipe)
+        && camera.frame_deadline >= *deadline
+    {
+        camera_section.wrong(
+            "frame_deadline_millis",
+            "a frame may come later than the verdict is due",
+            "make it less than recipe.verdict_deadline_millis",
+        );
+    }
+    if let (Some(page), Some(plc)) = (&page, &plc)
+        && page.listen.port() == plc.port
+        && is_loopback(&plc.host)
+    {
+        page_section.wrong("listen", format!("port {} is the PLC's", plc.port), "give the page a port of its own");
+    }
+
+    let (name, product, verdict_deadline) = recipe?;
+    Some(Settings {
+        identity: identity?,
+        data_directory: data_directory?,
+        camera: camera?,
+        model: model?,
+        recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric? },
+        plc: plc?,
+        characteristics: characteristics?,
+        stop_policy: stop_policy?,
+        page: page?,
+        backends: backends?,
+        images: images?,
+        log_level: log_level?,
+        panel: panel?,
+        origin: Origin::default(),
+    })
+}
+
+fn identity(section: &Section<'_>) -> Option<Identity> {
+    let line = section.text("line", "the name of the line");
+    let station = section.text("station", "the name of this station");
+    let sgln = section.text_or_empty("sgln", "the GS1 SGLN of the read point, `urn:epc:id:sgln:PREFIX.LOCATION.EXTENSION`, or \"\"");
+    let sgtin_base = section.text_or_empty("sgtin_base", "the GS1 product, `urn:epc:id:sgtin:PREFIX.ITEM`, or \"\"");
+    if sgln.is_some_and(|sgln| !(sgln.is_empty() || sgln.starts_with("https://") || is_sgln(sgln))) {
+        section.wrong(
+            "sgln",
+            "this is not a GS1 SGLN",
+            "write urn:epc:id:sgln:PREFIX.LOCATION.EXTENSION with 12 digits in PREFIX and LOCATION together, a Digital Link, or \"\"",
+        );
+    }
+    if sgtin_base.is_some_and(|base| !(base.is_empty() || is_sgtin_base(base))) {
+        section.wrong(
+            "sgtin_base",
+            "this is not a GS1 company prefix and item reference",
+            "write urn:epc:id:sgtin:PREFIX.ITEM with 13 digits in PREFIX and ITEM together, or \"\"",
+        );
+    }
+    Some(Identity { line: line?.to_owned(), station: station?.to_owned(), sgln: sgln?.to_owned(), sgtin_base: sgtin_base?.to_owned() })
+}
+
+/// Company prefix of 6 to 12 digits and what follows it, `digits` digits together (GS1 EPC Tag Data Standard, clauses 6.3.1 and 6.3.3).
+fn is_prefix_and_reference(prefix: &str, reference: &str, digits: usize) -> bool {
+    let numeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    numeric(prefix) && numeric(reference) && (6..=12).contains(&prefix.len()) && prefix.len() + reference.len() == digits
+}
+
+fn is_sgln(text: &str) -> bool {
+    let parts: Vec<&str> = text.strip_prefix("urn:epc:id:sgln:").unwrap_or_default().splitn(3, '.').collect();
+    let [prefix, location, extension] = parts[..] else { return false };
+    is_prefix_and_reference(prefix, location, 12) && !extension.is_empty() && !extension.contains(char::is_whitespace)
+}
+
+fn is_sgtin_base(text: &str) -> bool {
+    let base = text.strip_prefix("urn:epc:id:sgtin:").unwrap_or_default();
+    base.split_once('.').is_some_and(|(prefix, item)| is_prefix_and_reference(prefix, item, 13))
+}
+
+/// A path, relative ones taken from `folder`.
+fn path(section: &Section<'_>, key: &'static str, form: &str, folder: &Path) -> Option<PathBuf> {
+    section.text(key, form).map(|path| folder.join(path))
+}
+
+fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
+    let name = section.text("name", "1 to 7 lower-case letters and digits, for example \"cam0\"");
+    let frame_deadline = section.whole("frame_deadline_millis", 1..=60_000_u64).map(Micros::from_millis);
+    let fits = |name: &&str| name.len() <= 7 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if name.is_some_and(|name| !fits(&name)) {
+        section.wrong("name", "this does not fit into the name of a thread", "write 1 to 7 lower-case letters and digits");
+    }
+    let source = match section.choice("kind", &[("generated", true), ("folder", false)]) {
+        Some(true) => {
+            let seed = section.whole("seed", 0..=i64::MAX).map(i64::unsigned_abs);
+            let bad_share = section.real("bad_share", 0.0..=1.0);
+            Some(CameraSource::Generated { seed: seed?, bad_share: bad_share? })
+        }
+        Some(false) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Folder { path }),
+        None => {
+            section.open_ended();
+            None
+        }
+    };
+    Some(CameraSettings { name: name.filter(fits)?.to_owned(), frame_deadline: frame_deadline?, source: source? })
+}
+
+fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
+    let package = path(section, "package", "the folder of the model package", folder);
+    let onnxruntime = section.optional_text("onnxruntime", "the path of libonnxruntime.so");
+    let threshold_source =
+        section.choice("threshold_source", &[("package", ThresholdSource::Package), ("settings", ThresholdSource::Settings)]);
+    // 0 would make a defect of everything that the model sees, so it is refused like any other slip.
+    let thresholds = section.free_numbers("threshold", 0.001..=1.0);
+    if threshold_source == Some(ThresholdSource::Settings) && !section.has("threshold") {
+        section.wrong("threshold", "missing", "add [model.threshold] with a number for every class of the package");
+    }
+    Some(ModelSettings {
+        package: package?,
+        onnxruntime: onnxruntime?.map(|path| folder.join(path)),
+        threshold_source: threshold_source?,
+        thresholds: thresholds?,
+    })
+}
+
+/// The classes of the package with the thresholds that are in force, in the package's order.
+pub(super) fn classes(
+    settings: &ModelSettings,
+    origin: &Origin,
+    package: &str,
+    classes: &[DefectClass],
+) -> Result<Vec<DefectClass>, Problems> {
+    let names: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
+    let mut problems = Vec::new();
+    let mut tell = |key: String, what: String, mend: String| {
+        let line = origin.places.get(&key).or_else(|| origin.places.get("model.threshold_source")).copied();
+        problems.push(Problem { file: origin.file.clone(), line, key, what, mend });
+    };
+    for name in settings.thresholds.keys().filter(|name| !names.contains(&name.as_str())) {
+        let mend = match nearest(name, &names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("remove it; the package has {}", names.join(", ")),
+        };
+        tell(format!("model.threshold.{}", name.escape_debug()), format!("the model package {package} has no such class"), mend);
+    }
+    let mut in_force = Vec::with_capacity(classes.len());
+    for class in classes {
+        let threshold = match (settings.thresholds.get(&class.name), settings.threshold_source) {
+            (Some(threshold), _) => narrow(*threshold),
+            (None, ThresholdSource::Package) => class.threshold,
+            (None, ThresholdSource::Settings) => {
+                let what = format!("missing, while model.threshold_source is \"settings\" and {package} has this class");
+                tell(format!("model.threshold.{}", class.name), what, "add its threshold to [model.threshold]".to_owned());
+                continue;
+            }
+        };
+        in_force.push(DefectClass { name: class.name.clone(), threshold });
+    }
+    Problems::found(problems).map_or(Ok(in_force), Err)
+}
+
+/// Scores are `f32`; a threshold is a short decimal, whose nearest `f32` is what is meant.
+#[expect(clippy::cast_possible_truncation, reason = "rounding a number from 0 to 1 to the nearest f32 is the purpose")]
+const fn narrow(threshold: f64) -> f32 {
+    threshold as f32
+}
+
+fn recipe(section: &Section<'_>) -> Option<(String, String, Micros)> {
+    let name = section.text("name", "the name of the recipe");
+    let product = section.text("product", "the product it is for");
+    let deadline = section.whole("verdict_deadline_millis", 1..=60_000_u64);
+    Some((name?.to_owned(), product?.to_owned(), Micros::from_millis(deadline?)))
+}
+
+fn page(section: &Section<'_>, folder: &Path) -> Option<PageSettings> {
+    let form = "an address and a port on loopback, for example \"127.0.0.1:8080\"";
+    let listen = section.text("listen", form).and_then(|text| match text.parse::<SocketAddr>() {
+        Ok(listen) if listen.ip().is_loopback() => Some(listen),
+        Ok(_) => {
+            let mend = "write 127.0.0.1 and put a proxy with TLS in front; sign-in without TLS must not leave the machine";
+            section.wrong("listen", format!("{text} can be reached from other machines"), mend);
+            None
+        }
+        Err(_) => {
+            section.wrong("listen", format!("`{}` is not an address and a port", text.escape_debug()), format!("write {form}"));
+            None
+        }
+    });
+    let users = path(section, "users", "the file of users", folder);
+    Some(PageSettings { listen: listen?, users: users? })
+}
+
+fn backends(root: &Section<'_>, folder: &Path) -> Option<Vec<BackendSettings>> {
+    let sections = root.sections("backend");
+    let mut seen = Vec::new();
+    let read: Vec<Option<BackendSettings>> = sections
+        .iter()
+        .map(|section| {
+            let backend = backend(section, folder);
+            if let Some(backend) = &backend {
+                if seen.contains(&backend.name) {
+                    let what = format!("there are two backends named {}", backend.name.as_str());
+                    section.wrong("name", what, "keep one of them");
+                }
+                seen.push(backend.name);
+            }
+            backend
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+fn backend(section: &Section<'_>, folder: &Path) -> Option<BackendSettings> {
+    let names = [BackendName::Traceability, BackendName::Grading].map(|name| (name.as_str(), name));
+    let name = section.choice("name", &names);
+    let url = section.text("url", "the backend's address, for example \"https://backend.plant.example\"").filter(|url| {
+        let refused = url_problem(url);
+        if let Some((what, mend)) = refused {
+            section.wrong("url", what, mend);
+        }
+        refused.is_none()
+    });
+    let batch = section.whole("batch", 1..=1000_u16);
+    let token_file = path(section, "token_file", "the file with the backend's token", folder);
+    Some(BackendSettings { name: name?, url: url?.to_owned(), batch: usize::from(batch?), token_file: token_file? })
+}
+
+/// What is wrong with a backend's address, and the mend.
+fn url_problem(url: &str) -> Option<(&'static str, &'static str)> {
+    let (safe, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return Some(("this is not an http address", "write https://HOST, or http://127.0.0.1:PORT on this machine")),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host_and_port(authority).map_or(authority, |(host, _)| host);
+    if authority.contains('@') {
+        Some(("a password in an address ends up in logs", "put the token into token_file"))
+    } else if host.is_empty() || url.contains(char::is_whitespace) || (host.contains(':') && !host.starts_with('[')) {
+        Some(("this address has no host or no valid port", "write https://HOST, or http://127.0.0.1:PORT on this machine"))
+    } else if !safe && !is_loopback(host) {
+        Some(("the token would cross the network in the clear", "write https://"))
+    } else {
+        None
+    }
+}
+
+/// Splits `host:port`; an IPv6 address stands in brackets. Port 0 is none.
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    let bare = !host.contains([':', '[', ']', '/', '@']) && !host.contains(char::is_whitespace);
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|host| host.parse::<IpAddr>().is_ok());
+    (!host.is_empty() && (bare || bracketed)).then_some((host, port))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn images(section: &Section<'_>) -> Option<ImageSettings> {
+    // Less than one picture would be a limit in name only.
+    let keep_bytes_max = section.whole("keep_bytes_max", 1_000_000..=i64::MAX).map(i64::unsigned_abs);
+    let verdicts = [Verdict::Pass, Verdict::Reject, Verdict::Hold].map(|verdict| (verdict.name(), verdict));
+    let keep = section.choices("keep", &verdicts);
+    Some(ImageSettings { keep_bytes_max: keep_bytes_max?, keep: keep? })
+}
+
+fn log_level(section: &Section<'_>) -> Option<LogLevel> {
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    section.choice_or("level", &levels.map(|level| (level.as_str(), level)), LogLevel::Info)
+}
+
+fn panel(section: &Section<'_>, folder: &Path) -> Option<PanelSettings> {
+    let png = section.optional_text("png", "the path of a PNG file");
+    let width_pixels = section.whole("width_pixels", 160..=4096_u32);
+    let height_pixels = section.whole("height_pixels", 120..=4096_u32);
+    let language = section.choice("language", &[("en", Language::En), ("zh", Language::Zh)]);
+    let png = png?.map(|png| folder.join(png));
+    Some(PanelSettings { png, width_pixels: width_pixels?, height_pixels: height_pixels?, language: language? })
+}
+
+/// Tells of every section that says the same as one before it. `what` is told with the value in it.
+fn refuse_repetition<K: Ord + Clone>(sections: &[(&Section<'_>, Option<K>)], key: &'static str, what: impl Fn(&K) -> String, mend: &str) {
+    let mut seen = BTreeSet::new();
+    for (section, value) in sections {
+        if let Some(value) = value
+            && !seen.insert(value.clone())
+        {
+            section.wrong(key, what(value), mend);
+        }
+    }
+}
