@@ -67,7 +67,7 @@ pub enum TemplateError {
 }
 
 /// Writes `jidoka.toml` into `dir` (made if it is not there): the annotated sample with the demonstration line's places.
-/// `users.toml`, `traceability.token` and `grading.token` are named beside it and are the caller's to write.
+/// `users.json`, `traceability.token` and `grading.token` are named beside it and are the caller's to write.
 /// Returns the path of the file, which loads without a problem.
 pub fn write_demo_config(dir: &Path, places: &DemoPlaces) -> Result<PathBuf, TemplateError> {
     let path = dir.join(DEMO_FILE);
@@ -101,7 +101,7 @@ fn demo_text(places: &DemoPlaces) -> Result<String, TemplateError> {
     edits.set_raw("model.package", package)?;
     edits.set("plc.address", &places.plc_address)?;
     edits.set("page.listen", &places.page_listen.to_string())?;
-    edits.set("page.users", "users.toml")?;
+    edits.set("page.users", "users.json")?;
     edits.set("backend[1].url", &places.traceability_url)?;
     edits.set("backend[1].token_file", "traceability.token")?;
     edits.set("backend[2].url", &places.grading_url)?;

@@ -449,7 +449,7 @@ fn the_written_demonstration_loads_and_keeps_its_comments() {
         let settings = Settings::load(&path).expect("loads without a problem");
         assert_eq!(settings.camera.source, places.camera);
         assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 45502));
-        assert_eq!(settings.page, PageSettings { listen: places.page_listen, users: dir.join("users.toml") });
+        assert_eq!(settings.page, PageSettings { listen: places.page_listen, users: dir.join("users.json") });
         assert_eq!(settings.backends[0].url, places.traceability_url);
         assert_eq!(settings.backends[1].url, places.grading_url);
         assert_eq!(settings.backends[1].token_file, dir.join("grading.token"));
