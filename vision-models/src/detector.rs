@@ -1,0 +1,268 @@
+//! The detector: one loaded model for one worker, from frame to `Inspection`.
+//!
+//! Invariants: a detector exists only if the model's inputs and outputs are what the manifest says and it finds on every
+//! golden board what the package expects; every frame ends in an inspection or in an error, never in a guess.
+
+use crate::decode::{DecodeError, decode};
+use crate::frame::{Frame, MonoClock};
+use crate::package::{Golden, Manifest, Package, Parity};
+use crate::picture::Picture;
+use crate::prepare::{Grey, PrepareError, Preparer};
+use crate::runtime::{Engine, Port, Runtime, RuntimeError};
+use station::inspection::{Finding, Inspection, ModelRef, StageMicros};
+use station::piece::PieceId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a frame was not inspected.
+#[derive(Debug, Error)]
+pub enum DetectorError {
+    /// The frame could not be made into input.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The model did not run.
+    #[error(transparent)]
+    Run(#[from] RuntimeError),
+    /// The model's output is nonsense.
+    #[error("the model's output is refused")]
+    Decode(
+        /// What is wrong with it.
+        #[from]
+        DecodeError,
+    ),
+    /// The detector was told to fail.
+    #[error("the detector was told to fail")]
+    Told,
+}
+
+/// Why a package is refused when it is loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// ONNX Runtime cannot load it.
+    #[error("package {package} is refused")]
+    Runtime {
+        /// The package.
+        package: String,
+        /// Why.
+        #[source]
+        source: RuntimeError,
+    },
+    /// Its inputs or outputs are not what the manifest says.
+    #[error("package {package} is refused: {reason}")]
+    Ports {
+        /// The package.
+        package: String,
+        /// What differs.
+        reason: String,
+    },
+    /// It does not find on a golden board what it should.
+    #[error("package {package} is refused: on its golden board {board} {reason}")]
+    Parity {
+        /// The package.
+        package: String,
+        /// The board.
+        board: String,
+        /// What differs.
+        reason: String,
+    },
+    /// It cannot inspect a golden board at all.
+    #[error("package {package} is refused: its golden board {board} cannot be inspected")]
+    Golden {
+        /// The package.
+        package: String,
+        /// The board.
+        board: String,
+        /// Why.
+        #[source]
+        source: DetectorError,
+    },
+    /// OpenCV cannot be set up.
+    #[error("OpenCV cannot be set up")]
+    Prepare(
+        /// Why.
+        #[source]
+        Box<dyn std::error::Error + Send + Sync>,
+    ),
+}
+
+/// Faults that a detector can be told to have, to show what the line does then.
+#[derive(Debug, Default)]
+pub struct DetectorFaults {
+    slow_millis: AtomicU64,
+    fail: AtomicBool,
+}
+
+impl DetectorFaults {
+    /// Every inspection from now on takes this much longer; 0 ends it.
+    pub fn set_slow_millis(&self, millis: u64) {
+        self.slow_millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Every inspection from now on (or no longer) fails.
+    pub fn set_fail(&self, on: bool) {
+        self.fail.store(on, Ordering::Relaxed);
+    }
+
+    fn act(&self) -> Result<(), DetectorError> {
+        let millis = self.slow_millis.load(Ordering::Relaxed);
+        if millis > 0 {
+            std::thread::sleep(Duration::from_millis(millis));
+        }
+        if self.fail.load(Ordering::Relaxed) { Err(DetectorError::Told) } else { Ok(()) }
+    }
+}
+
+/// One model for one worker.
+pub struct Detector {
+    engine: Engine,
+    preparer: Preparer,
+    manifest: Manifest,
+    model: Arc<ModelRef>,
+    clock: MonoClock,
+    faults: Arc<DetectorFaults>,
+}
+
+impl std::fmt::Debug for Detector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detector").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl Detector {
+    /// Loads a package's model and puts it to the proof; `clock` measures its stages.
+    ///
+    /// # Errors
+    /// With the reason for which the package is refused.
+    pub fn load(runtime: &Runtime, package: &Package, clock: MonoClock) -> Result<Self, LoadError> {
+        let name = || package.model().package.clone();
+        let engine = runtime.load(package.weights()).map_err(|source| LoadError::Runtime { package: name(), source })?;
+        check_ports(&engine, package.manifest()).map_err(|reason| LoadError::Ports { package: name(), reason })?;
+        let preparer = Preparer::new(package.manifest().input.clone()).map_err(|source| LoadError::Prepare(source.into()))?;
+        let (manifest, model) = (package.manifest().clone(), Arc::clone(package.model()));
+        let mut detector = Self { engine, preparer, manifest, model, clock, faults: Arc::default() };
+        for board in package.goldens() {
+            detector.prove(board)?;
+        }
+        Ok(detector)
+    }
+
+    /// The same detector with faults that can be switched on from outside.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Arc<DetectorFaults>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Who looks.
+    #[must_use]
+    pub const fn model(&self) -> &Arc<ModelRef> {
+        &self.model
+    }
+
+    /// Inspects one frame: everything the model sees above the package's floor, best score first.
+    ///
+    /// # Errors
+    /// If the frame cannot be prepared, or if the model fails or answers nonsense.
+    pub fn inspect(&mut self, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Result<Inspection, DetectorError> {
+        let test = Grey { width: frame.width(), height: frame.height(), pixels: frame.pixels() };
+        let (findings, mut micros) = self.look(test, frame.golden())?;
+        micros.capture = frame.shot().capture_micros;
+        Ok(Inspection {
+            piece,
+            camera: Arc::clone(camera),
+            frame: frame.number(),
+            image: frame.digest(),
+            width: frame.width(),
+            height: frame.height(),
+            model: Arc::clone(&self.model),
+            findings,
+            micros,
+        })
+    }
+
+    /// What the model finds on a picture compared with its golden one; for making packages.
+    ///
+    /// # Errors
+    /// As `inspect`.
+    pub fn findings(&mut self, test: &Picture, golden: &Picture) -> Result<Vec<Finding>, DetectorError> {
+        self.look(grey(test), golden).map(|(findings, _)| findings)
+    }
+
+    fn look(&mut self, test: Grey<'_>, golden: &Picture) -> Result<(Vec<Finding>, StageMicros), DetectorError> {
+        let start = (self.clock)();
+        let (geometry, values) = self.preparer.prepare(test, grey(golden))?;
+        let prepared = (self.clock)();
+        self.faults.act()?;
+        let manifest = &self.manifest;
+        let size = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
+        let shape = [1, 2, size(geometry.input.1), size(geometry.input.0)];
+        let names = &manifest.output;
+        let (mut ran, clock) = (prepared, &self.clock);
+        let decoded = self.engine.run((&manifest.input.name, shape, values), [&names.scores, &names.boxes], |[scores, boxes]| {
+            ran = clock();
+            decode(scores, boxes, names, &manifest.decode, manifest.class.len(), geometry)
+        })?;
+        let findings = decoded?;
+        let done = (self.clock)();
+        let span = |from: u64, to: u64| to.saturating_sub(from);
+        let micros = StageMicros { capture: 0, prepare: span(start, prepared), infer: span(prepared, ran), decode: span(ran, done) };
+        Ok((findings, micros))
+    }
+
+    fn prove(&mut self, board: &Golden) -> Result<(), LoadError> {
+        let (package, name) = (self.model.package.clone(), board.name.clone());
+        match self.findings(&board.test, &board.golden) {
+            Err(source) => Err(LoadError::Golden { package, board: name, source }),
+            Ok(found) => compare(&found, &board.expected, &self.manifest.parity, self.manifest.decode.floor)
+                .map_err(|reason| LoadError::Parity { package, board: name, reason }),
+        }
+    }
+}
+
+fn grey(picture: &Picture) -> Grey<'_> {
+    Grey { width: picture.width(), height: picture.height(), pixels: picture.pixels() }
+}
+
+/// Findings so close to the floor that a rounding error decides about them may be there or not.
+fn compare(found: &[Finding], expected: &[Finding], parity: &Parity, floor: f32) -> Result<(), String> {
+    let sure = |finding: &&Finding| finding.score >= floor + 2.0 * parity.score_tolerance;
+    let describe = |f: &Finding| format!("class {} at {:.0},{:.0} with score {:.3}", f.class.0, f.bounds.x1, f.bounds.y1, f.score);
+    let same = |a: &Finding, b: &Finding| {
+        let sides = |f: &Finding| [f.bounds.x1, f.bounds.y1, f.bounds.x2, f.bounds.y2];
+        let near = sides(a).iter().zip(sides(b)).all(|(a, b)| (a - b).abs() <= parity.box_tolerance_pixels);
+        a.class == b.class && (a.score - b.score).abs() <= parity.score_tolerance && near
+    };
+    if let Some(lost) = expected.iter().filter(sure).find(|want| !found.iter().any(|got| same(got, want))) {
+        return Err(format!("it does not find {}", describe(lost)));
+    }
+    if let Some(new) = found.iter().filter(sure).find(|got| !expected.iter().any(|want| same(got, want))) {
+        return Err(format!("it finds {}, which is not expected", describe(new)));
+    }
+    Ok(())
+}
+
+fn check_ports(engine: &Engine, manifest: &Manifest) -> Result<(), String> {
+    let classes = i64::try_from(manifest.class.len()).unwrap_or(i64::MAX);
+    let inputs = engine.inputs();
+    if inputs.len() != 1 {
+        return Err(format!("the model has {} inputs, it should have one", inputs.len()));
+    }
+    check_port("input", &inputs, &manifest.input.name, 2)?;
+    let outputs = engine.outputs();
+    check_port("output", &outputs, &manifest.output.scores, classes)?;
+    check_port("output", &outputs, &manifest.output.boxes, 4)
+}
+
+/// A port must take four dimensions: one frame (or any number), `planes`, and rows and columns that may vary.
+fn check_port(kind: &str, ports: &[Port], name: &str, planes: i64) -> Result<(), String> {
+    let Some(port) = ports.iter().find(|port| port.name == name) else {
+        let there: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
+        return Err(format!("the model has no {kind} {name}, it has {}", there.join(", ")));
+    };
+    match port.shape.as_slice() {
+        [batch, found, -1, -1] if (*batch == -1 || *batch == 1) && *found == planes => Ok(()),
+        shape => Err(format!("{kind} {name} has shape {shape:?} of 32-bit floats, it should be [-1 or 1, {planes}, -1, -1]")),
+    }
+}

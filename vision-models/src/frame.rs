@@ -1,0 +1,194 @@
+//! One picture of one piece, in memory that was reserved before the line started.
+//!
+//! Invariants: a frame's pixels never leave this crate but as a JPEG; its buffer goes back to its pool when it is dropped;
+//! the pool never grows, so a line that falls behind runs out of frames (and says so) instead of out of memory.
+
+use crate::picture::{Picture, PictureError, area, encode_jpeg};
+use station::units::Digest;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Microseconds by a clock that never steps. The process owns one clock and lends it to cameras and detectors.
+pub type MonoClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Buffers for frames, all of one size, reserved and touched at the start.
+#[derive(Debug, Clone)]
+pub struct FramePool(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    bytes: usize,
+    free: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl FramePool {
+    /// `count` buffers of `bytes` bytes each. Every page is written once, so that no frame pays for a page fault later.
+    #[must_use]
+    pub fn new(count: usize, bytes: usize) -> Self {
+        let buffer = || vec![0xA5_u8; bytes].into_boxed_slice();
+        Self(Arc::new(Shelf { bytes, free: Mutex::new((0..count).map(|_| buffer()).collect()) }))
+    }
+
+    /// A free buffer, or `None` if all are in use: the caller's queue is full.
+    #[must_use]
+    pub fn take(&self) -> Option<Blank> {
+        let buffer = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some(Blank { buffer, home: Arc::clone(&self.0) })
+    }
+
+    /// Buffers that are free now.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Size of one buffer in bytes: the largest frame in pixels.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.0.bytes
+    }
+}
+
+/// A buffer taken from the pool that holds no picture yet. Goes back when dropped.
+#[derive(Debug)]
+pub struct Blank {
+    buffer: Box<[u8]>,
+    home: Arc<Shelf>,
+}
+
+impl Blank {
+    /// The whole buffer; what it holds is whatever the last frame left.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Blank {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.home.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// What a camera tells about a picture besides its pixels.
+#[derive(Debug, Clone)]
+pub struct Shot {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// The camera's own frame number.
+    pub number: u64,
+    /// When it was taken, by the clock that never steps.
+    pub mono_micros: u64,
+    /// Trigger to frame in memory, in microseconds.
+    pub capture_micros: u64,
+    /// The faultless picture it is compared with.
+    pub golden: Arc<Picture>,
+}
+
+/// One picture of one piece: 8 bits grey, row by row.
+#[derive(Debug)]
+pub struct Frame {
+    blank: Blank,
+    bytes: usize,
+    shot: Shot,
+    digest: Digest,
+}
+
+impl Frame {
+    /// Seals the first `width * height` bytes of a buffer as a frame.
+    ///
+    /// # Errors
+    /// If the buffer is smaller than the picture, or a side is 0.
+    pub fn seal(blank: Blank, shot: Shot) -> Result<Self, PictureError> {
+        let fits = area(shot.width, shot.height).filter(|bytes| *bytes <= blank.buffer.len());
+        let bytes = fits.ok_or_else(|| PictureError::Content {
+            what: format!("frame {} of {}x{}", shot.number, shot.width, shot.height),
+            why: format!("a frame buffer has {} bytes", blank.buffer.len()),
+        })?;
+        let digest = Digest::of(&blank.buffer[..bytes]);
+        Ok(Self { blank, bytes, shot, digest })
+    }
+
+    /// A frame of a picture in memory, in a buffer of its own. For golden boards and tests; cameras use a pool.
+    ///
+    /// # Errors
+    /// Never for a valid picture; the signature is that of `seal`.
+    pub fn of_picture(picture: &Picture, golden: Arc<Picture>, number: u64) -> Result<Self, PictureError> {
+        let home = Arc::new(Shelf { bytes: picture.pixels().len(), free: Mutex::new(Vec::new()) });
+        let blank = Blank { buffer: picture.pixels().into(), home };
+        let (width, height) = (picture.width(), picture.height());
+        Self::seal(blank, Shot { width, height, number, mono_micros: number, capture_micros: 0, golden })
+    }
+
+    /// The pixels, row by row.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.blank.buffer[..self.bytes]
+    }
+
+    /// What the camera told about it.
+    #[must_use]
+    pub const fn shot(&self) -> &Shot {
+        &self.shot
+    }
+
+    /// Width in pixels.
+    #[must_use]
+    pub const fn width(&self) -> u32 {
+        self.shot.width
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub const fn height(&self) -> u32 {
+        self.shot.height
+    }
+
+    /// The camera's own frame number.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.shot.number
+    }
+
+    /// SHA-256 of the pixels.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The faultless picture it is compared with.
+    #[must_use]
+    pub const fn golden(&self) -> &Arc<Picture> {
+        &self.shot.golden
+    }
+
+    /// The frame as the bytes of a grey JPEG file; `quality` 1…100.
+    ///
+    /// # Errors
+    /// If the encoder refuses it.
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
+        encode_jpeg(self.pixels(), self.width(), self.height(), quality)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_never_grows_and_gets_its_buffers_back() {
+        let golden = Arc::new(Picture::new(4, 2, vec![255; 8]).unwrap());
+        let pool = FramePool::new(2, 8);
+        let shot = Shot { width: 4, height: 2, number: 1, mono_micros: 5, capture_micros: 0, golden };
+        let mut blank = pool.take().unwrap();
+        blank.bytes_mut().fill(7);
+        let frame = Frame::seal(blank, shot.clone()).unwrap();
+        assert_eq!(frame.digest(), Digest::of(&[7; 8]));
+        let other = pool.take().unwrap();
+        assert!(pool.take().is_none());
+        assert!(Frame::seal(other, Shot { height: 3, ..shot }).unwrap_err().to_string().contains("8 bytes"));
+        drop(frame);
+        assert_eq!(pool.free(), 2);
+    }
+}

@@ -1,0 +1,214 @@
+//! A model package: the weights, what must be known to use them, and the proof that they still do what they did.
+//!
+//! Invariants: a `Package` exists only if its manifest makes sense and every file in its folder is listed with the SHA-256
+//! it has; what was hashed is kept in memory and is what runs, so a file swapped later changes nothing.
+
+mod manifest;
+
+pub use manifest::{ClassEntry, Decode, GoldenBoard, Input, Layout, Manifest, OperatingPoint, Output, Parity, Plane, Provenance, Task};
+
+use crate::picture::{Picture, PictureError};
+use station::inspection::{Finding, ModelRef};
+use station::recipe::DefectClass;
+use station::units::Digest;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Name of the manifest in a package's folder.
+pub const MANIFEST: &str = "model.toml";
+
+/// Name of the weights in a package's folder.
+pub const WEIGHTS: &str = "model.onnx";
+
+/// Why a package is refused.
+#[derive(Debug, Error)]
+pub enum PackageError {
+    /// A file cannot be read.
+    #[error("{} cannot be read", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The manifest is not one.
+    #[error("{} is not a model manifest: {reason}", .path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, with line and key.
+        reason: String,
+    },
+    /// A file is not the one the manifest lists.
+    #[error("{} has SHA-256 {found}, the manifest lists {listed}", .path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: Digest,
+        /// What it should have.
+        listed: Digest,
+    },
+    /// A file lies in the package that the manifest does not list.
+    #[error("{} is not listed in the manifest", .path.display())]
+    Unlisted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The manifest needs a file that it does not list.
+    #[error("{} needs {name}, and its [files] does not list it", .path.display())]
+    NotListed {
+        /// The manifest.
+        path: PathBuf,
+        /// The file.
+        name: String,
+    },
+    /// A golden board cannot be used.
+    #[error("a golden board cannot be used")]
+    Golden(
+        /// What is wrong with it.
+        #[from]
+        PictureError,
+    ),
+    /// The expected findings of a golden board cannot be read.
+    #[error("{} is not a list of findings", .path.display())]
+    Expected {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A golden board with what the model must find on it.
+#[derive(Debug, Clone)]
+pub struct Golden {
+    /// Name of its test picture in the package.
+    pub name: String,
+    /// The piece.
+    pub test: Picture,
+    /// What it is compared with.
+    pub golden: Arc<Picture>,
+    /// What must be found, best score first.
+    pub expected: Vec<Finding>,
+}
+
+/// A package that passed the first half of the gate: manifest and hashes. The second half is `Detector::load`.
+#[derive(Debug, Clone)]
+pub struct Package {
+    manifest: Manifest,
+    weights: Arc<[u8]>,
+    model: Arc<ModelRef>,
+    goldens: Vec<Golden>,
+}
+
+impl Package {
+    /// Reads a package's folder and checks everything that can be checked without running the model.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong: the manifest, a file that is missing, changed or not listed.
+    pub fn open(folder: &Path) -> Result<Self, PackageError> {
+        let manifest = read_manifest(folder)?;
+        let mut files = BTreeMap::new();
+        for (name, listed) in &manifest.files {
+            let path = folder.join(name);
+            let bytes = fs::read(&path).map_err(|source| PackageError::File { path: path.clone(), source })?;
+            let found = Digest::of(&bytes);
+            if found != *listed {
+                return Err(PackageError::Hash { path, found, listed: *listed });
+            }
+            files.insert(name.as_str(), bytes);
+        }
+        for name in list_files(folder)? {
+            if name != MANIFEST && !files.contains_key(name.as_str()) {
+                return Err(PackageError::Unlisted { path: folder.join(name) });
+            }
+        }
+        let listed = |name: &str| {
+            let missing = || PackageError::NotListed { path: folder.join(MANIFEST), name: name.to_owned() };
+            files.get(name).map(Vec::as_slice).ok_or_else(missing)
+        };
+        let weights: Arc<[u8]> = listed(WEIGHTS)?.into();
+        let mut goldens = Vec::new();
+        for board in &manifest.parity.board {
+            let picture = |name: &str| Ok::<_, PackageError>(Picture::decode(&folder.join(name).display().to_string(), listed(name)?)?);
+            let expected = serde_json::from_slice(listed(&board.expected)?)
+                .map_err(|source| PackageError::Expected { path: folder.join(&board.expected), source })?;
+            let (test, golden) = (picture(&board.test)?, Arc::new(picture(&board.golden)?));
+            goldens.push(Golden { name: board.test.clone(), test, golden, expected });
+        }
+        let package = format!("{}@{}", manifest.name, manifest.version);
+        let model = Arc::new(ModelRef { package, weights: Digest::of(&weights) });
+        Ok(Self { manifest, weights, model, goldens })
+    }
+
+    /// What the manifest says.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The model's name in records.
+    #[must_use]
+    pub const fn model(&self) -> &Arc<ModelRef> {
+        &self.model
+    }
+
+    /// The classes with the thresholds the package proposes, in order: what a recipe starts from.
+    #[must_use]
+    pub fn classes(&self) -> Vec<DefectClass> {
+        self.manifest.class.iter().map(|class| DefectClass { name: class.name.clone(), threshold: class.threshold }).collect()
+    }
+
+    /// The golden boards.
+    #[must_use]
+    pub fn goldens(&self) -> &[Golden] {
+        &self.goldens
+    }
+
+    pub(crate) fn weights(&self) -> &[u8] {
+        &self.weights
+    }
+
+    /// The same package with other expectations; for the tool that makes packages.
+    #[must_use]
+    pub fn without_goldens(mut self) -> Self {
+        self.goldens.clear();
+        self
+    }
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest, PackageError> {
+    let path = folder.join(MANIFEST);
+    let text = fs::read_to_string(&path).map_err(|source| PackageError::File { path: path.clone(), source })?;
+    Manifest::parse(&text).map_err(|reason| PackageError::Manifest { path, reason })
+}
+
+/// All files of a package's folder, as paths below it with `/`, in order.
+///
+/// # Errors
+/// If a folder cannot be listed.
+pub fn list_files(folder: &Path) -> Result<Vec<String>, PackageError> {
+    let mut names = Vec::new();
+    let mut open = vec![String::new()];
+    while let Some(below) = open.pop() {
+        let path = folder.join(&below);
+        let failed = |source| PackageError::File { path: path.clone(), source };
+        for entry in fs::read_dir(&path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = format!("{below}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().map_err(failed)?.is_dir() {
+                open.push(format!("{name}/"));
+            } else {
+                names.push(name);
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
