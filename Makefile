@@ -1,0 +1,51 @@
+# Two commands: `make run` shows the line, `make test` proves it. Both first install what is missing and say so.
+
+# A toolchain that setup has just installed is in nobody's PATH yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Found by the program itself as well, but not if CARGO_TARGET_DIR lies elsewhere.
+export ORT_DYLIB_PATH ?= $(CURDIR)/.onnxruntime/libonnxruntime.so
+
+# `make JOBS=1 …` builds with one job; without it cargo takes all cores.
+ifdef JOBS
+export CARGO_BUILD_JOBS := $(JOBS)
+endif
+
+BENCHES := $(basename $(notdir $(wildcard */benches/*.rs)))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench fmt lint setup
+
+help:
+	@echo 'make run     set up, build, and show the simulated line on a page   (ARGS="--seed 7")'
+	@echo 'make test    set up and run every test'
+	@echo 'make lint    clippy, warnings are errors'
+	@echo 'make fmt     format the sources'
+	@echo 'make setup   install what is missing to build and test'
+	@$(if $(BENCHES),echo 'make bench   measure: $(BENCHES)   (ONLY=name)')
+
+# The dev profile, in which pixels, charts and digests are optimised and the model runs in ONNX Runtime anyway. A release
+# build judges no faster here that anyone could see, but costs minutes more on two cores.
+run:
+	@scripts/setup.sh run
+	cargo run --locked -p appliance --bin jidoka -- demo $(ARGS)
+
+# The tests of the line start the real binary, which `cargo test` of another package does not build.
+test:
+	@scripts/setup.sh test
+	cargo build --locked -p appliance
+	cargo test --locked --workspace
+	systemd/check.sh
+
+# Nothing is measured while there is nothing to measure with.
+bench:
+	@$(if $(BENCHES),true,echo 'there is no bench yet' >&2; exit 1)
+	cargo bench --locked --workspace $(if $(ONLY),--bench $(ONLY),--benches)
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+setup:
+	@scripts/setup.sh test
