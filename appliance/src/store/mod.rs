@@ -1,1 +1,506 @@
-//! store
+//! What the appliance remembers: the ledger is the truth, the view is what is asked, the pictures are beside them.
+//!
+//! ```text
+//! DIR/lock            held by the one process that may write here; its process number
+//! DIR/ledger/         the evidence (ledger.rs, segment.rs, walk.rs, verify.rs)
+//! DIR/view/           indexes and outbox standings (view.rs, parcels.rs), built again from the ledger when in doubt
+//! DIR/outbox/         a copy of every standing, for the day on which the view is lost
+//! DIR/images/         pictures (images.rs)
+//! DIR/ballast         room for the stop on a full disk (ballast.rs)
+//! ```
+//!
+//! Invariants: an entry is *kept* when the ledger's `fdatasync` returned; the view follows and never holds a record up.
+//! On a full disk pictures go first, then entries are refused (and stay with the caller, who may give them again), and only
+//! a batch that says why the line stands (start, stop, acknowledgement, checkpoint) may use the ballast. No record is ever deleted.
+
+mod ballast;
+mod codec;
+pub mod images;
+pub mod ledger;
+mod parcels;
+pub mod segment;
+#[cfg(test)]
+mod tests;
+pub mod verify;
+mod view;
+pub mod walk;
+
+use crate::outbox::{Outbox, OutboxError};
+use ballast::Ballast;
+use images::{ImageError, Images};
+use ledger::{Kept, Ledger, LedgerError, LedgerReport};
+use parcels::Parcels;
+use serde::Serialize;
+use station::piece::PieceId;
+use station::record::{Body, Entry, EntryNumber};
+use station::station::Past;
+use station::verdict::Verdict;
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use view::{View, ViewError};
+use walk::Head;
+
+const LEDGER: &str = "ledger";
+/// The view is made durable after this many entries. What a power cut takes from it is read from the ledger again.
+const VIEW_SYNC_EVERY: usize = 512;
+/// A view or ballast that is missing is tried again after this many entries.
+const MEND_EVERY: usize = 256;
+/// Pictures deleted at once when the disk is full.
+const SHED_BYTES: u64 = 1 << 20;
+
+/// How much room the store may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// A segment that has reached this many bytes is sealed. One segment at a time is read into memory.
+    pub segment_bytes: u64,
+    /// All pictures together; the oldest are deleted first.
+    pub image_quota_bytes: u64,
+    /// Room kept back for a full disk; 0 for none.
+    pub ballast_bytes: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { segment_bytes: 32 << 20, image_quota_bytes: 1 << 30, ballast_bytes: 4 << 20 }
+    }
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{} is in use by process {pid}: stop that one first, or give this one another directory", .dir.display())]
+    InUse {
+        /// The store.
+        dir: PathBuf,
+        /// The other process; `unknown` if it could not write its number.
+        pid: String,
+    },
+    /// The directory cannot be used.
+    #[error("cannot {what} {}", .path.display())]
+    Directory {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The ledger refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The view refused.
+    #[error("{0}; the ledger is not affected")]
+    View(String),
+    /// The pictures cannot be used.
+    #[error(transparent)]
+    Images(#[from] ImageError),
+}
+
+impl StoreError {
+    /// True if the same call may succeed later without anybody's help.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Ledger(error) => error.is_retryable(),
+            Self::View(_) => true,
+            _ => false,
+        }
+    }
+
+    /// True if the disk is full.
+    #[must_use]
+    pub const fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Ledger(LedgerError::Full { .. }))
+    }
+}
+
+impl From<ViewError> for StoreError {
+    fn from(error: ViewError) -> Self {
+        Self::View(error.to_string())
+    }
+}
+
+/// What was found when the store was opened. Everything in it is worth an alarm, except a torn end and `caught_up`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct OpenReport {
+    /// The ledger.
+    pub ledger: LedgerReport,
+    /// The view.
+    pub view: ViewReport,
+    /// True if the ballast is in place; false means that the disk is full or nearly so.
+    pub ballast: bool,
+}
+
+/// What became of the view at opening.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ViewReport {
+    /// Why it was built again, if it was.
+    pub rebuilt: Option<String>,
+    /// Where the unusable directory is now.
+    pub set_aside: Option<PathBuf>,
+    /// Entries it had to read from the ledger.
+    pub caught_up: u64,
+    /// Why there is none, if there is none. Records are kept all the same; nothing is uploaded or found meanwhile.
+    pub missing: Option<String>,
+}
+
+impl OpenReport {
+    /// What a person must be told, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let faults = self.ledger.faults.iter();
+        let mut out: Vec<_> = faults
+            .map(|fault| format!("{}, bytes {} to {}: {}; {}", fault.file.display(), fault.from, fault.to, fault.what, fault.mend))
+            .collect();
+        out.extend(self.view.rebuilt.iter().map(|why| format!("the index was built again from the ledger: {why}")));
+        out.extend(self.view.missing.iter().map(|why| format!("there is no index, nothing can be uploaded or found: {why}")));
+        if !self.ballast {
+            out.push("the disk is too full for the ballast: free some space".to_owned());
+        }
+        out
+    }
+}
+
+/// How the store is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// The last entry kept.
+    pub head: Head,
+    /// False: the disk is or was full.
+    pub ballast: bool,
+    /// Why there is no view, if there is none.
+    pub view_missing: Option<String>,
+    /// Bytes of all pictures.
+    pub image_bytes: u64,
+}
+
+/// The store. Shared between the thread that keeps, the uploaders and whoever asks.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    writer: Mutex<Writer>,
+    images: Arc<Images>,
+    outboxes: Mutex<BTreeMap<String, Arc<Parcels>>>,
+    past: Past,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Writer {
+    ledger: Ledger,
+    ballast: Ballast,
+    /// Entries since the view was synced.
+    unsynced: usize,
+    /// Entries since something missing was tried again.
+    unmended: usize,
+}
+
+/// What outbox handles share with the store.
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    view: RwLock<Result<View, String>>,
+    /// Head and ballast as last seen, so that asking never waits for the disk.
+    seen: Mutex<(Head, bool)>,
+}
+
+impl Shared {
+    fn ledger_dir(&self) -> PathBuf {
+        self.dir.join(LEDGER)
+    }
+
+    fn view(&self) -> Result<View, StoreError> {
+        let slot = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        slot.clone().map_err(StoreError::View)
+    }
+
+    /// sled refuses everything after its first I/O error, so a view that failed is closed and opened again later.
+    fn view_failed(&self, error: &ViewError) {
+        tracing::warn!(%error, "the index is closed; records are kept all the same");
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Err(error.to_string());
+    }
+
+    fn kept_pieces(&self) -> u64 {
+        lock(&self.seen).0.pieces
+    }
+}
+
+impl Store {
+    /// Opens or creates the store in `dir`. Damage is reported, not refused; what is whole goes on.
+    pub fn open(dir: &Path, settings: StoreSettings) -> Result<(Self, OpenReport), StoreError> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Directory { what, path, source }
+        };
+        std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
+        let lock = lock_dir(dir)?;
+        let images = Arc::new(Images::open(&dir.join("images"), settings.image_quota_bytes)?);
+        let mut ballast = Ballast::open(dir, settings.ballast_bytes);
+        let has_room = ballast.has_room();
+        if !has_room && ballast.release() {
+            tracing::warn!("the disk is full; the ballast is given up so that the store can open");
+        }
+        let opened = View::open(&dir.join(VIEW));
+        let witness = opened.as_ref().ok().and_then(|view| view.head().ok()).unwrap_or_default();
+        let witness = Head { pieces: witness.pieces.max(parcels::settled_at_least(dir)), ..witness };
+        let (ledger, ledger_report, past) = Ledger::open(&dir.join(LEDGER), settings.segment_bytes, witness)?;
+        let (view, view_report) = bring_up(dir, opened, ledger.head(), has_room);
+        let report = OpenReport { ledger: ledger_report, view: view_report, ballast: ballast.is_there() || settings.ballast_bytes == 0 };
+        let seen = Mutex::new((ledger.head(), report.ballast));
+        let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen });
+        let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0, unmended: 0 });
+        Ok((Self { shared, writer, images, outboxes: Mutex::default(), past, _lock: lock }, report))
+    }
+
+    /// What the station must know of the time before this opening: where the chain ends, the last checkpoint, and what followed.
+    ///
+    /// If the last entry is damaged the chain goes on from its digest all the same, and the numbers of lost piece records are
+    /// not given again: the count in the checkpoint already skips them.
+    #[must_use]
+    pub fn resume(&self) -> Past {
+        self.past.clone()
+    }
+
+    /// The highest `result_id` ever kept: the number of piece records.
+    #[must_use]
+    pub fn pieces(&self) -> u64 {
+        self.shared.kept_pieces()
+    }
+
+    /// Keeps entries: they are durable when this returns. Gives back the number of the last one (or of the last ever kept).
+    ///
+    /// After an error that is retryable nothing of the batch was kept: give the same entries again later.
+    pub fn keep<E: Borrow<Entry>>(&self, entries: &[E]) -> Result<EntryNumber, StoreError> {
+        let mut writer = lock(&self.writer);
+        let places = loop {
+            match writer.ledger.append(entries) {
+                Err(error @ LedgerError::Full { .. }) => {
+                    let shed = self.images.shed(SHED_BYTES).unwrap_or(0);
+                    if shed == 0 && !(entries.iter().any(|entry| may_use_ballast(entry.borrow())) && writer.ballast.release()) {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(
+                        pictures_shed_bytes = shed,
+                        ballast = writer.ballast.is_there(),
+                        "the disk is full; room was made for records"
+                    );
+                }
+                done => break done?,
+            }
+        };
+        let head = writer.ledger.head();
+        self.follow(&mut writer, entries, &places, head);
+        *lock(&self.shared.seen) = (head, writer.ballast.is_there());
+        Ok(head.number)
+    }
+
+    /// Brings the view after the ledger. Whatever fails here, the entries are kept.
+    fn follow<E: Borrow<Entry>>(&self, writer: &mut Writer, entries: &[E], places: &[segment::Location], head: Head) {
+        writer.unmended += entries.len();
+        if writer.unmended >= MEND_EVERY {
+            writer.unmended = 0;
+            writer.ballast.restore();
+            self.reopen_view(head);
+        }
+        let Ok(view) = self.shared.view() else { return };
+        let entries: Vec<_> = entries.iter().map(Borrow::borrow).zip(places.iter().copied()).collect();
+        let taken = if entries.is_empty() { Ok(()) } else { view.take(&entries, head) };
+        writer.unsynced += entries.len();
+        let due = writer.unsynced >= VIEW_SYNC_EVERY;
+        let done = taken.and_then(|()| if due { view.sync() } else { Ok(()) });
+        if due {
+            writer.unsynced = 0;
+        }
+        drop(view);
+        if let Err(error) = done {
+            self.shared.view_failed(&error);
+        }
+    }
+
+    fn reopen_view(&self, head: Head) {
+        let mut slot = self.shared.view.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_ok() {
+            return;
+        }
+        let ledger_dir = self.shared.ledger_dir();
+        let opened = View::open(&self.shared.dir.join(VIEW)).and_then(|view| view.agrees(&ledger_dir, head).map(|agrees| (view, agrees)));
+        *slot = match opened {
+            Ok((view, true)) => view.catch_up(&ledger_dir, head).map(|_| view).map_err(|error| error.to_string()),
+            Ok((_, false)) => Err("it disagrees with the ledger and will be built again at the next start".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+
+    /// Throws the view away and builds it again from the ledger. Gives back how many entries were read.
+    pub fn rebuild_view(&self) -> Result<u64, StoreError> {
+        let writer = lock(&self.writer);
+        let mut slot = self.shared.view.write().unwrap_or_else(PoisonError::into_inner);
+        // Where the backends stand is no function of the ledger: it goes over to the new view.
+        let old = std::mem::replace(&mut *slot, Err("it is being built again".to_owned()));
+        let standings = old.ok().and_then(|view| view.standings().ok()).unwrap_or_default();
+        let outboxes = lock(&self.outboxes);
+        let (view, report) = rebuild(&self.shared.dir, writer.ledger.head(), "it was asked for".to_owned());
+        *slot = view;
+        let view = slot.clone().map_err(StoreError::View)?;
+        for (backend, standing) in &standings {
+            view.settle(backend, &view::Standing::default(), standing)?;
+        }
+        outboxes.values().try_for_each(|parcels| parcels.carry_over(&view))?;
+        Ok(report.caught_up)
+    }
+
+    /// The outbox of a backend. Asking twice gives the same one.
+    pub fn outbox(&self, backend: &str) -> Result<Arc<dyn Outbox>, OutboxError> {
+        Ok(self.parcels(backend)?)
+    }
+
+    /// What a backend refused for good, with its words, by piece record.
+    pub fn quarantined(&self, backend: &str) -> Result<BTreeMap<u64, String>, OutboxError> {
+        Ok(self.parcels(backend)?.quarantined())
+    }
+
+    fn parcels(&self, backend: &str) -> Result<Arc<Parcels>, OutboxError> {
+        let mut outboxes = lock(&self.outboxes);
+        if let Some(parcels) = outboxes.get(backend) {
+            return Ok(Arc::clone(parcels));
+        }
+        let parcels = Arc::new(Parcels::load(backend, Arc::clone(&self.shared))?);
+        outboxes.insert(backend.to_owned(), Arc::clone(&parcels));
+        Ok(parcels)
+    }
+
+    /// The entry of a piece record; `None` if there never was one. A damaged one is an error, never a wrong answer.
+    pub fn piece(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
+        let place = self.shared.view()?.place(result_id)?;
+        Ok(place.map(|place| ledger::read_at(&self.shared.ledger_dir(), place)).transpose()?.map(|(entry, _)| entry))
+    }
+
+    /// Every piece record with this serial, oldest first.
+    pub fn find(&self, serial: &str) -> Result<Vec<Entry>, StoreError> {
+        self.entries(&self.shared.view()?.with_serial(serial)?)
+    }
+
+    /// Every piece record of this PLC piece number, oldest first (a PLC may count from the start again).
+    pub fn find_piece(&self, piece: PieceId) -> Result<Vec<Entry>, StoreError> {
+        self.entries(&self.shared.view()?.with_piece(piece)?)
+    }
+
+    /// The last `limit` piece records with this verdict, newest first.
+    pub fn last_with(&self, verdict: Verdict, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.entries(&self.shared.view()?.with_verdict(verdict, limit)?)
+    }
+
+    fn entries(&self, result_ids: &[u64]) -> Result<Vec<Entry>, StoreError> {
+        result_ids.iter().filter_map(|id| self.piece(*id).transpose()).collect()
+    }
+
+    /// Visits every whole entry from `from` on, in order, until the visitor breaks off.
+    pub fn read_from(&self, from: EntryNumber, visit: &mut dyn FnMut(Kept) -> ControlFlow<()>) -> Result<(), StoreError> {
+        ledger::read_from(&self.shared.ledger_dir(), from, visit)?;
+        Ok(())
+    }
+
+    /// The pictures.
+    #[must_use]
+    pub fn images(&self) -> Arc<Images> {
+        Arc::clone(&self.images)
+    }
+
+    /// How the store is now. Never waits for the disk.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        let (head, ballast) = *lock(&self.shared.seen);
+        Condition { head, ballast, view_missing: self.shared.view().err().map(|error| error.to_string()), image_bytes: self.images.bytes() }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Ok(view) = self.shared.view()
+            && let Err(error) = view.sync()
+        {
+            tracing::warn!(%error, "the index was not written; the next start reads it from the ledger");
+        }
+    }
+}
+
+const VIEW: &str = "view";
+
+/// The view as opened if it agrees with the ledger, else a new one.
+fn bring_up(dir: &Path, opened: Result<View, ViewError>, head: Head, has_room: bool) -> (Result<View, String>, ViewReport) {
+    let ledger_dir = dir.join(LEDGER);
+    let is_first = opened.as_ref().is_ok_and(|view| view.head().is_ok_and(|known| known.number.0 == 0));
+    let reason = match opened {
+        Ok(view) => match view.agrees(&ledger_dir, head) {
+            Ok(true) => match view.catch_up(&ledger_dir, head) {
+                Ok(caught_up) => {
+                    let rebuilt = (is_first && caught_up > 0).then(|| "it was empty".to_owned());
+                    return (Ok(view), ViewReport { caught_up, rebuilt, ..ViewReport::default() });
+                }
+                Err(error) => error.to_string(),
+            },
+            Ok(false) => "it disagreed with the ledger".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    if !has_room {
+        // Nothing is wrong with it as far as anybody can tell, and there is no room for another one.
+        return (Err(reason.clone()), ViewReport { missing: Some(reason), ..ViewReport::default() });
+    }
+    rebuild(dir, head, reason)
+}
+
+fn rebuild(dir: &Path, head: Head, reason: String) -> (Result<View, String>, ViewReport) {
+    let built = || -> Result<_, String> {
+        let set_aside = View::set_aside(&dir.join(VIEW)).map_err(|error| error.to_string())?;
+        let view = View::open(&dir.join(VIEW)).map_err(|error| error.to_string())?;
+        let caught_up = view.catch_up(&dir.join(LEDGER), head).map_err(|error| error.to_string())?;
+        Ok((view, set_aside, caught_up))
+    };
+    match built() {
+        Ok((view, set_aside, caught_up)) => (Ok(view), ViewReport { rebuilt: Some(reason), set_aside, caught_up, missing: None }),
+        Err(error) => {
+            let missing = format!("{reason}; building it again failed: {error}");
+            (Err(missing.clone()), ViewReport { missing: Some(missing), ..ViewReport::default() })
+        }
+    }
+}
+
+/// True for entries without which nobody knows why the line stands.
+const fn may_use_ballast(entry: &Entry) -> bool {
+    matches!(entry.body, Body::Started(_) | Body::Stopped(_) | Body::Acknowledged(_) | Body::Checkpoint(_))
+}
+
+fn lock_dir(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let failed = |source| StoreError::Directory { what: "lock", path: path.clone(), source };
+    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let pid = std::fs::read_to_string(&path).unwrap_or_default();
+            let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
+            return Err(StoreError::InUse { dir: dir.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    let named = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+    if let Err(error) = named {
+        tracing::debug!(%error, "the lock is held without a process number");
+    }
+    Ok(file)
+}
+
+/// A poisoned lock only says that another thread panicked; a half-done append is told apart at the next one by its number.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

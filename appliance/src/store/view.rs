@@ -1,0 +1,359 @@
+//! What is asked and what changes: indexes of the ledger and the standing of every backend, in sled. The only door to sled.
+//!
+//! Nothing here is evidence: the view holds places in the ledger, never entries, and is built again from the ledger when it will
+//! not open, disagrees, or is told to. sled's `flush` alone does not survive a power cut (it never calls fsync), so [`View::sync`]
+//! is `flush`, then `fdatasync` of `view/db`, in that order.
+//!
+//! sled can panic while it opens a damaged directory, and a program built with `panic = "abort"` dies of that. So an
+//! `opening` file next to the directory counts attempts that did not come back; after two the directory is set aside.
+//!
+//! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, verdict · `p` piece, result_id ·
+//! `s` serial, 0, result_id · `v` verdict, result_id · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
+//! order · `oq` backend, 0, result_id → the backend's words.
+
+use super::codec::array_at;
+use super::ledger::{self, Kept, LedgerError};
+use super::segment::Location;
+use super::walk::Head;
+use station::piece::PieceId;
+use station::record::{Body, Entry, EntryNumber, PieceRecord};
+use station::units::Digest;
+use station::verdict::Verdict;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// The view could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the index in {} cannot be {what}: {cause}", .path.display())]
+pub struct ViewError {
+    path: PathBuf,
+    what: &'static str,
+    cause: String,
+}
+
+/// Where one backend stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Every piece record up to this one is delivered or quarantined.
+    pub cursor: u64,
+    /// Delivered in all.
+    pub delivered: u64,
+    /// Settled beyond the cursor.
+    pub ahead: BTreeSet<u64>,
+    /// Refused for good, with the backend's words.
+    pub quarantined: BTreeMap<u64, String>,
+}
+
+/// The view. Clones share it.
+#[derive(Clone)]
+pub struct View {
+    db: sled::Db,
+    dir: PathBuf,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+const FORMAT: [u8; 2] = [0, 1];
+const CACHE_BYTES: u64 = 16 << 20;
+/// Entries per write while catching up: a few hundred kilobytes.
+const CATCH_UP_BATCH: usize = 512;
+const ATTEMPTS_MAX: u32 = 2;
+
+impl View {
+    /// Opens or creates the view in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, ViewError> {
+        let marker = dir.with_extension("opening");
+        let attempts = std::fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u32);
+        let fail = |cause: String| ViewError { path: dir.to_owned(), what: "opened", cause };
+        if attempts >= ATTEMPTS_MAX {
+            // Whoever opens next starts with a new directory, so it starts counting anew.
+            remove_quietly(&marker);
+            return Err(fail(format!("{attempts} attempts to open it did not come back")));
+        }
+        if let Err(error) = std::fs::write(&marker, (attempts + 1).to_string()) {
+            // On a full disk the attempt goes uncounted; opening matters more.
+            tracing::debug!(%error, "the attempt to open the index is not counted");
+        }
+        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        remove_quietly(&marker);
+        let db = opened.map_err(|_| fail("its engine panicked on what it read".to_owned()))?.map_err(|error| fail(error.to_string()))?;
+        let view = Self { db, dir: dir.to_owned() };
+        match view.get(b"f")? {
+            Some(format) if format == FORMAT => Ok(view),
+            None if view.db.is_empty() => {
+                view.write("given its format", |batch| batch.insert(b"f", &FORMAT))?;
+                Ok(view)
+            }
+            _ => Err(fail("it has another program's format".to_owned())),
+        }
+    }
+
+    /// Moves a directory that is of no use out of the way, in place of any moved earlier. Gives back where it is now.
+    pub fn set_aside(dir: &Path) -> Result<Option<PathBuf>, ViewError> {
+        let aside = dir.with_extension("aside");
+        let fail = |error: std::io::Error| ViewError { path: dir.to_owned(), what: "set aside", cause: error.to_string() };
+        if !dir.exists() {
+            return Ok(None);
+        }
+        match std::fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => std::fs::rename(dir, &aside).map_err(fail)?,
+        }
+        Ok(Some(aside))
+    }
+
+    /// The last entry the view knows of.
+    pub fn head(&self) -> Result<Head, ViewError> {
+        let bytes = self.get(b"h")?.unwrap_or_default();
+        Ok(Head { number: EntryNumber(be64(&bytes, 0)), digest: Digest(array_at(&bytes, 8)), pieces: be64(&bytes, 40) })
+    }
+
+    /// True if the ledger holds, at the place the view remembers, the entry the view remembers.
+    pub fn agrees(&self, ledger_dir: &Path, ledger_head: Head) -> Result<bool, ViewError> {
+        let head = self.head()?;
+        if head.number.0 == 0 || (head.number, head.digest) == (ledger_head.number, ledger_head.digest) {
+            return Ok(head.pieces <= ledger_head.pieces);
+        }
+        let bytes = self.get(b"h")?.unwrap_or_default();
+        let entry = place_at(&bytes, 48).and_then(|place| ledger::read_at(ledger_dir, place).ok());
+        Ok(head.number < ledger_head.number && entry.is_some_and(|(entry, digest)| entry.number == head.number && digest == head.digest))
+    }
+
+    /// Takes entries in, in ledger order. `head` is the chain's end after them.
+    pub fn take(&self, entries: &[(&Entry, Location)], head: Head) -> Result<(), ViewError> {
+        self.write("written", |batch| {
+            for (entry, place) in entries {
+                if let Body::Piece(piece) = &entry.body {
+                    index_piece(batch, piece, *place);
+                }
+            }
+            let place = entries.last().map(|(_, place)| *place);
+            let parts: [&[u8]; 4] =
+                [&head.number.0.to_be_bytes(), &head.digest.0, &head.pieces.to_be_bytes(), &place.map(place_bytes).unwrap_or_default()];
+            batch.insert(b"h", parts.concat());
+        })
+    }
+
+    /// Reads what the ledger holds beyond the view's head. Gives back how many entries that were. Durable when it returns.
+    pub fn catch_up(&self, ledger_dir: &Path, ledger_head: Head) -> Result<u64, CatchUpError> {
+        let from = EntryNumber(self.head()?.number.0 + 1);
+        let mut batch = CatchUp { view: self, waiting: Vec::with_capacity(CATCH_UP_BATCH), head: self.head()?, taken: 0 };
+        let mut failed = None;
+        if from <= ledger_head.number {
+            ledger::read_from(ledger_dir, from, &mut |kept| {
+                if kept.entry.number > ledger_head.number {
+                    return ControlFlow::Break(());
+                }
+                failed = batch.push(kept).err();
+                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        batch.flush()?;
+        let taken = batch.taken;
+        if self.head()? != ledger_head {
+            // The last entries are damaged in the ledger: they count, and nothing can be said of them.
+            self.take(&[], ledger_head)?;
+        }
+        if taken > 0 {
+            self.sync()?;
+        }
+        Ok(taken)
+    }
+
+    /// Everything written so far survives a power cut when this returns.
+    pub fn sync(&self) -> Result<(), ViewError> {
+        self.db.flush().map_err(|error| self.error("synced", &error))?;
+        File::open(self.dir.join("db")).and_then(|file| file.sync_data()).map_err(|error| self.error("synced", &error))
+    }
+
+    /// Where a piece record lies.
+    pub fn place(&self, result_id: u64) -> Result<Option<Location>, ViewError> {
+        Ok(self.get(&key(b"r", &[&result_id.to_be_bytes()]))?.and_then(|bytes| place_at(&bytes, 0)))
+    }
+
+    /// The piece records with this serial, oldest first.
+    pub fn with_serial(&self, serial: &str) -> Result<Vec<u64>, ViewError> {
+        self.result_ids(&key(b"s", &[serial.as_bytes(), &[0]]), usize::MAX)
+    }
+
+    /// The piece records of this PLC piece number, oldest first (a PLC may count from the start again).
+    pub fn with_piece(&self, piece: PieceId) -> Result<Vec<u64>, ViewError> {
+        self.result_ids(&key(b"p", &[&piece.0.to_be_bytes()]), usize::MAX)
+    }
+
+    /// The last `limit` piece records with this verdict, newest first.
+    pub fn with_verdict(&self, verdict: Verdict, limit: usize) -> Result<Vec<u64>, ViewError> {
+        let found = self.db.scan_prefix(key(b"v", &[&[verdict_byte(verdict)]])).rev().take(limit);
+        found.map(|pair| self.tail_of(pair)).collect()
+    }
+
+    /// Where a backend stands; `None` if the view never heard of it.
+    pub fn standing(&self, backend: &str) -> Result<Option<Standing>, ViewError> {
+        let Some(bytes) = self.get(&key(b"oc", &[backend.as_bytes()]))? else { return Ok(None) };
+        let ahead = self.result_ids(&key(b"oa", &[backend.as_bytes(), &[0]]), usize::MAX)?;
+        let mut quarantined = BTreeMap::new();
+        for pair in self.db.scan_prefix(key(b"oq", &[backend.as_bytes(), &[0]])) {
+            let (key, words) = pair.map_err(|error| self.error("read", &error))?;
+            quarantined.insert(be64(&key, key.len().saturating_sub(8)), String::from_utf8_lossy(&words).into_owned());
+        }
+        Ok(Some(Standing { cursor: be64(&bytes, 0), delivered: be64(&bytes, 8), ahead: ahead.into_iter().collect(), quarantined }))
+    }
+
+    /// Where every backend stands.
+    pub fn standings(&self) -> Result<BTreeMap<String, Standing>, ViewError> {
+        let mut out = BTreeMap::new();
+        for pair in self.db.scan_prefix(b"oc") {
+            let (key, _) = pair.map_err(|error| self.error("read", &error))?;
+            let backend = String::from_utf8_lossy(&key[2..]).into_owned();
+            if let Some(standing) = self.standing(&backend)? {
+                out.insert(backend, standing);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Replaces `old`, where a backend stood, by `new`. Durable when it returns.
+    pub fn settle(&self, backend: &str, old: &Standing, new: &Standing) -> Result<(), ViewError> {
+        let ahead = |id: &u64| key(b"oa", &[backend.as_bytes(), &[0], &id.to_be_bytes()]);
+        let words = |id: &u64| key(b"oq", &[backend.as_bytes(), &[0], &id.to_be_bytes()]);
+        self.write("written", |batch| {
+            old.ahead.difference(&new.ahead).for_each(|id| batch.remove(ahead(id)));
+            new.ahead.difference(&old.ahead).for_each(|id| batch.insert(ahead(id), &[]));
+            old.quarantined.keys().filter(|id| !new.quarantined.contains_key(id)).for_each(|id| batch.remove(words(id)));
+            for (id, said) in new.quarantined.iter().filter(|(id, _)| !old.quarantined.contains_key(id)) {
+                batch.insert(words(id), said.as_bytes());
+            }
+            batch.insert(key(b"oc", &[backend.as_bytes()]), [new.cursor.to_be_bytes(), new.delivered.to_be_bytes()].concat());
+        })?;
+        self.sync()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ViewError> {
+        self.db.get(key).map_err(|error| self.error("read", &error))
+    }
+
+    fn write(&self, what: &'static str, fill: impl FnOnce(&mut sled::Batch)) -> Result<(), ViewError> {
+        let mut batch = sled::Batch::default();
+        fill(&mut batch);
+        self.db.apply_batch(batch).map_err(|error| self.error(what, &error))
+    }
+
+    fn result_ids(&self, prefix: &[u8], limit: usize) -> Result<Vec<u64>, ViewError> {
+        let exact = |pair: &sled::Result<(sled::IVec, sled::IVec)>| pair.as_ref().map_or(true, |(key, _)| key.len() == prefix.len() + 8);
+        self.db.scan_prefix(prefix).filter(exact).take(limit).map(|pair| self.tail_of(pair)).collect()
+    }
+
+    fn tail_of(&self, pair: sled::Result<(sled::IVec, sled::IVec)>) -> Result<u64, ViewError> {
+        let (key, _) = pair.map_err(|error| self.error("read", &error))?;
+        Ok(be64(&key, key.len().saturating_sub(8)))
+    }
+
+    fn error(&self, what: &'static str, cause: &dyn std::fmt::Display) -> ViewError {
+        ViewError { path: self.dir.clone(), what, cause: cause.to_string() }
+    }
+}
+
+/// The view could not be brought up to the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum CatchUpError {
+    /// Because of the view.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Because of the ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+struct CatchUp<'v> {
+    view: &'v View,
+    waiting: Vec<Kept>,
+    head: Head,
+    taken: u64,
+}
+
+impl CatchUp<'_> {
+    fn push(&mut self, kept: Kept) -> Result<(), ViewError> {
+        let pieces = if let Body::Piece(piece) = &kept.entry.body { piece.result_id } else { 0 };
+        self.head = Head { number: kept.entry.number, digest: kept.digest, pieces: self.head.pieces.max(pieces) };
+        self.waiting.push(kept);
+        if self.waiting.len() < CATCH_UP_BATCH { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), ViewError> {
+        let entries: Vec<_> = self.waiting.iter().map(|kept| (&kept.entry, kept.place)).collect();
+        if !entries.is_empty() {
+            self.view.take(&entries, self.head)?;
+        }
+        self.taken += len64(entries.len());
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+fn index_piece(batch: &mut sled::Batch, piece: &PieceRecord, place: Location) {
+    let id = piece.result_id.to_be_bytes();
+    batch.insert(key(b"r", &[&id]), &place_bytes(place));
+    batch.insert(key(b"p", &[&piece.arrival.piece.0.to_be_bytes(), &id]), &[]);
+    batch.insert(key(b"v", &[&[verdict_byte(piece.judgement.verdict)], &id]), &[]);
+    if let Some(serial) = &piece.arrival.serial {
+        batch.insert(key(b"s", &[serial.as_bytes(), &[0], &id]), &[]);
+    }
+}
+
+fn verdict_byte(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Reject => 1,
+        Verdict::Hold => 2,
+    }
+}
+
+fn key(kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = kind.to_vec();
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    out
+}
+
+fn place_bytes(place: Location) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..4].copy_from_slice(&place.segment.to_be_bytes());
+    out[4..12].copy_from_slice(&place.offset.to_be_bytes());
+    out[12..].copy_from_slice(&place.len.to_be_bytes());
+    out
+}
+
+fn place_at(bytes: &[u8], at: usize) -> Option<Location> {
+    let place = Location {
+        segment: u32::from_be_bytes(array_at(bytes, at)),
+        offset: u64::from_be_bytes(array_at(bytes, at + 4)),
+        len: u32::from_be_bytes(array_at(bytes, at + 12)),
+    };
+    (place.segment > 0).then_some(place)
+}
+
+fn be64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(array_at(bytes, at))
+}
+
+fn len64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn remove_quietly(marker: &Path) {
+    if let Err(error) = std::fs::remove_file(marker)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %marker.display(), %error, "a stale marker stays behind; it may cost one rebuild of the index");
+    }
+}
