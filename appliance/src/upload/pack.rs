@@ -1,0 +1,70 @@
+//! Parcels made ready for the wire, whatever the backend speaks.
+//!
+//! Invariants: a package keeps the order of the outbox and starts with its oldest parcel; it holds what fits, but never nothing
+//! because of size (a single parcel that is too large is the backend's to refuse, in its words).
+
+use crate::outbox::Parcel;
+use crate::upload::context::{Contexts, MappingError};
+use crate::upload::http::Wire;
+use crate::upload::outcome::{Limits, Outcome};
+use station::record::Entry;
+use station::units::Timestamp;
+
+/// One request's worth of parcels.
+#[derive(Debug, Default)]
+pub(crate) struct Package {
+    /// The parcels in it.
+    pub result_ids: Vec<u64>,
+    /// Their names at the backend.
+    pub names: Vec<String>,
+    /// The request's body.
+    pub body: Vec<u8>,
+    /// Why the first parcel can be told to no backend; the package is then empty.
+    pub unspeakable: Option<String>,
+}
+
+/// How one kind of backend is spoken to. One exchange per call.
+pub(crate) trait Protocol: Send + std::fmt::Debug {
+    /// Limits, before the first batch and after every trouble.
+    fn discover(&self, wire: &Wire) -> Result<Limits, Outcome>;
+    /// Parcels to a request body of at most `bytes_max`.
+    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, now: Timestamp, bytes_max: usize) -> Package;
+    /// Sends a package.
+    fn offer(&self, wire: &Wire, package: &Package) -> Outcome;
+    /// Asks about a package that was taken but not yet stored.
+    fn ask(&self, wire: &Wire, job: &str) -> Outcome;
+    /// Asks whether the one parcel of a package is there.
+    fn look_up(&self, wire: &Wire, package: &Package) -> Outcome;
+}
+
+/// Describes parcels until one cannot be described, then takes half until the body fits.
+pub(crate) fn fit<T>(
+    parcels: &[Parcel],
+    bytes_max: usize,
+    describe: impl Fn(&Entry) -> Result<T, MappingError>,
+    name: impl Fn(&T) -> String,
+    write: impl Fn(&[Parcel], &[T]) -> Result<Vec<u8>, serde_json::Error>,
+) -> Package {
+    let unspeakable = |why: &dyn std::fmt::Display| Package { unspeakable: Some(why.to_string()), ..Package::default() };
+    let mut items = Vec::with_capacity(parcels.len());
+    for parcel in parcels {
+        match describe(&parcel.entry) {
+            Ok(item) => items.push(item),
+            Err(error) if items.is_empty() => return unspeakable(&error),
+            Err(_) => break,
+        }
+    }
+    loop {
+        let taken = &parcels[..items.len()];
+        let body = match write(taken, &items) {
+            Ok(body) => body,
+            Err(error) if items.len() <= 1 => return unspeakable(&error),
+            Err(_) => Vec::new(),
+        };
+        if items.len() <= 1 || (!body.is_empty() && body.len() <= bytes_max) {
+            let result_ids = taken.iter().map(|parcel| parcel.result_id).collect();
+            return Package { result_ids, names: items.iter().map(name).collect(), body, unspeakable: None };
+        }
+        items.truncate(items.len() / 2);
+    }
+}
