@@ -1,6 +1,6 @@
 //! What is wrong around the program — disk, permissions, clock, ports, camera, model, PLC — and what to do about it.
 //!
-//! Invariants: an examination changes nothing that lasts (a probe file is removed, a lock is given back); it goes on
+//! Invariants: an examination changes nothing that lasts (a probe file is removed, a lock is given back at once); it goes on
 //! after every failure, so that one run tells everything; it may run beside a running station.
 
 use crate::config::{CameraSource, Settings};
@@ -10,11 +10,11 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-/// Name of the lock file in the data directory; who holds its lock is the station there.
-pub const LOCK_FILE: &str = "jidoka.lock";
+/// The file in the data directory whose lock the station there holds (see `store`).
+const LOCK_FILE: &str = "lock";
 
 /// Below this the ledger is in danger: some hours of a fast line.
 const FREE_BYTES_FAIL: u64 = 256 << 20;
@@ -123,42 +123,6 @@ pub fn table(findings: &[Finding]) -> String {
     })
 }
 
-/// The claim of one process to a data directory. Whoever holds it is the station there; dropping it gives it back, and so
-/// does the system when the process dies, however it dies.
-#[derive(Debug)]
-pub struct InstanceLock(#[expect(dead_code, reason = "holding the open file is holding the lock")] File);
-
-/// Why a data directory could not be claimed.
-#[derive(Debug, thiserror::Error)]
-pub enum InstanceError {
-    /// Another process has it.
-    #[error("{}: another jidoka is running with this data directory; stop it first, or give this one a directory of its own", .0.display())]
-    Taken(PathBuf),
-    /// The lock file could not be opened or locked.
-    #[error("{}: the lock file could not be taken", path.display())]
-    File {
-        /// The lock file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl InstanceLock {
-    /// Claims `directory`, which must exist. Never waits.
-    pub fn take(directory: &Path) -> Result<Self, InstanceError> {
-        let path = directory.join(LOCK_FILE);
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = opened.map_err(|source| InstanceError::File { path: path.clone(), source })?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(InstanceError::Taken(directory.to_owned())),
-            Err(TryLockError::Error(source)) => Err(InstanceError::File { path, source }),
-        }
-    }
-}
-
 fn data_directory(directory: &Path) -> Finding {
     const WHAT: &str = "data directory";
     let shown = directory.display();
@@ -209,18 +173,18 @@ fn free_space(directory: &Path, keep_bytes_max: u64) -> Finding {
 
 fn second_instance(directory: &Path) -> Finding {
     const WHAT: &str = "other instance";
-    if !directory.join(LOCK_FILE).exists() {
-        return Finding::ok(WHAT, "none has run here yet");
-    }
-    match InstanceLock::take(directory) {
-        Ok(_) => Finding::ok(WHAT, "none is running here"),
-        Err(InstanceError::Taken(_)) => Finding::warn(
-            WHAT,
-            "a station is running with this data directory",
-            "nothing, if it is the one that is meant; a second one would refuse to start",
-        ),
-        Err(InstanceError::File { path, source }) => {
-            Finding::fail(WHAT, format!("{}: {source}", path.display()), "give the lock file to the user that runs the station")
+    let path = directory.join(LOCK_FILE);
+    // Shared, so that two examinations do not take each other for a station.
+    match File::open(&path).map(|file| file.try_lock_shared()) {
+        Ok(Ok(())) => Finding::ok(WHAT, "none is running here"),
+        Ok(Err(TryLockError::WouldBlock)) => {
+            let number = std::fs::read_to_string(&path).unwrap_or_default();
+            let detail = format!("process {} is the station of this data directory", number.trim());
+            Finding::warn(WHAT, detail, "nothing, if it is the one that is meant; a second one would refuse to start")
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Finding::ok(WHAT, "none has run here yet"),
+        Ok(Err(TryLockError::Error(error))) | Err(error) => {
+            Finding::fail(WHAT, format!("{}: {error}", path.display()), "give the lock file to the user that runs the station")
         }
     }
 }
@@ -393,7 +357,8 @@ mod tests {
         write(&path.join("grading.token"), b"g\n", 0o644);
         write(&path.join("libonnxruntime.so"), b"text", 0o644);
         std::fs::remove_dir_all(path.join("package")).expect("removed");
-        let held = InstanceLock::take(path).expect("free");
+        let held = File::create(path.join(LOCK_FILE)).expect("made");
+        held.lock().expect("free");
         let calls = Cell::new(0);
         let stepping = || {
             calls.set(calls.get() + 1);
@@ -414,16 +379,6 @@ mod tests {
         assert!(findings.iter().all(|finding| finding.state == State::Ok || !finding.mend.is_empty()));
         assert_eq!(worst(&findings), State::Fail);
         drop(held);
-    }
-
-    #[test]
-    fn a_data_directory_is_claimed_by_one_and_given_back() {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let first = InstanceLock::take(home.path()).expect("free");
-        assert!(matches!(InstanceLock::take(home.path()), Err(InstanceError::Taken(_))));
-        drop(first);
-        assert!(InstanceLock::take(home.path()).is_ok());
-        assert!(matches!(InstanceLock::take(&home.path().join("none")), Err(InstanceError::File { .. })));
     }
 
     #[test]

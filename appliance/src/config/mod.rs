@@ -81,8 +81,6 @@ struct Origin {
 pub struct CameraSettings {
     /// Its name in records; 1 to 7 lower-case letters and digits, so that it fits into a thread's name.
     pub name: String,
-    /// A frame that has not come this long after its trigger is lost.
-    pub frame_deadline: Micros,
     /// What delivers the frames.
     pub source: CameraSource,
 }
@@ -155,6 +153,7 @@ pub struct PlcSettings {
     /// First holding register of the status block (appliance → PLC), 128 registers.
     pub status_base: u16,
     /// Registers that may be written, as pairs of first and last; they lie in the status block and cover its named part.
+    /// Said apart from `status_base` so that one wrong digit in either is found before anything is written.
     pub write_allowed: Vec<(u16, u16)>,
     /// 32-bit values have their low word first.
     pub word_swap: bool,

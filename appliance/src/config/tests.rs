@@ -49,8 +49,8 @@ fn the_sample_is_valid_and_says_what_it_seems_to_say() {
     assert_eq!(settings.recipe.verdict_deadline, Micros(400_000));
     assert_eq!(settings.recipe.rubric.bands.len(), 3);
     assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 5020));
-    assert_eq!(settings.plc.tags.len(), 4);
-    assert_eq!(settings.characteristics.len(), 6);
+    assert_eq!(settings.plc.tags.len(), 5);
+    assert_eq!(settings.characteristics.len(), 7);
     assert_eq!(settings.characteristics[0].stop_rules.nelson, [1, 2]);
     assert_eq!(settings.page.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.backends.iter().map(|backend| backend.name).collect::<Vec<_>>(), [BackendName::Traceability, BackendName::Grading]);
@@ -77,15 +77,13 @@ fn relative_paths_start_at_the_file() {
 #[test]
 fn an_unknown_key_is_told_with_what_was_probably_meant() {
     check(
-        &[("poll_interval_millis = 20", "pol_interval_millis = 20")],
+        &[("poll_interval_millis = 2", "pol_interval_millis = 20")],
         &["@pol_interval@: plc.pol_interval_millis: unknown key (mend: did you mean `poll_interval_millis`?)"],
     );
     check(&[("[images]", "[imagse]")], &["@[imagse]@: imagse: unknown key (mend: did you mean `images`?)"]);
     check(
         &[("seed = 7", "seed = 7\ncolour = \"red\"")],
-        &[
-            "@colour@: camera.colour: unknown key (mend: remove it; here belong `bad_share`, `frame_deadline_millis`, `kind`, `name`, `seed`)",
-        ],
+        &["@colour@: camera.colour: unknown key (mend: remove it; here belong `bad_share`, `kind`, `name`, `seed`)"],
     );
 }
 
@@ -116,7 +114,7 @@ fn a_missing_key_is_told_with_what_it_should_hold() {
 #[test]
 fn a_wrong_type_or_range_is_told_where_it_stands() {
     check(
-        &[("poll_interval_millis = 20", "poll_interval_millis = 0")],
+        &[("poll_interval_millis = 2", "poll_interval_millis = 0")],
         &["@poll_interval@: plc.poll_interval_millis: 0 is out of range (mend: write a whole number from 1 to 10000)"],
     );
     check(&[("unit_id = 1", "unit_id = \"1\"")], &["@unit_id@: plc.unit_id: a string is here (mend: write a whole number from 0 to 255)"]);
@@ -132,7 +130,7 @@ fn a_wrong_type_or_range_is_told_where_it_stands() {
         &[("bad_share = 0.08", "bad_share = nan")],
         &["@bad_share@: camera.bad_share: nan is out of range (mend: write a number from 0 to 1)"],
     );
-    check(&[("scale = 0.1", "scale = inf")], &["@scale = inf@: plc.tag[1].scale: inf is out of range (mend: write a finite number)"]);
+    check(&[("scale = 0.01", "scale = inf")], &["@scale = inf@: plc.tag[1].scale: inf is out of range (mend: write a finite number)"]);
     check(&[("word_swap = false", "word_swap = 0")], &["@word_swap = 0@: plc.word_swap: an integer is here (mend: write true or false)"]);
     check(
         &[("kind = \"generated\"", "kind = \"usb\"")],
@@ -183,12 +181,6 @@ fn keys_that_contradict_each_other_are_told() {
         ],
     );
     check(
-        &[("frame_deadline_millis = 250", "frame_deadline_millis = 400")],
-        &[
-            "@frame_deadline@: camera.frame_deadline_millis: a frame may come later than the verdict is due (mend: make it less than recipe.verdict_deadline_millis)",
-        ],
-    );
-    check(
         &[("request_timeout_millis = 300", "request_timeout_millis = 500")],
         &[
             "@request_timeout@: plc.request_timeout_millis: one answer may take 500 ms, but the PLC stops the line after 500 ms without a heartbeat (mend: write less than plc.vision_heartbeat_timeout_millis)",
@@ -199,8 +191,8 @@ fn keys_that_contradict_each_other_are_told() {
 #[test]
 fn register_addresses_that_overlap_are_told() {
     check(
-        &[("address = 2001\nkind = \"u16\"", "address = 2000 # wide\nkind = \"f32\"")],
-        &["@# wide@: plc.tag[2].address: register 2000…2001 is also used by tag paste_height (mend: give each value registers of its own)"],
+        &[("address = 2002\n", "address = 1999 # wide\n")],
+        &["@# wide@: plc.tag[2].address: register 1999…2000 is also used by tag paste_height (mend: give each value registers of its own)"],
     );
     check(
         &[("address = 2000\n", "address = 1127\n")],
@@ -213,7 +205,7 @@ fn register_addresses_that_overlap_are_told() {
         &["@status_base = 95@: plc.status_base: the status block 95…222 lies over the control block 0…95 (mend: move one of the blocks)"],
     );
     check(
-        &[("address = 2003\nkind = \"u16\"", "address = 65535\nkind = \"i32\"")],
+        &[("address = 2006\n", "address = 65535\n")],
         &["@address = 65535@: plc.tag[4].address: its second register would be 65536 (mend: write 65534 or less)"],
     );
     check(
@@ -228,27 +220,27 @@ fn register_addresses_that_overlap_are_told() {
 #[test]
 fn readings_that_are_always_stale_are_told() {
     check(
-        &[("interval_millis = 500\nstale_after_millis = 2000", "interval_millis = 10\nstale_after_millis = 19")],
+        &[("sample = \"trigger\"\nstale_after_millis = 5000", "sample = \"interval\"\ninterval_millis = 1\nstale_after_millis = 1")],
         &[
-            "@interval_millis = 10@: plc.tag[2].interval_millis: 10 ms is less than plc.poll_interval_millis, 20, in which the PLC is asked (mend: write 20 or more)",
-            "@stale_after_millis = 19@: plc.tag[2].stale_after_millis: 19 ms is less than two intervals, so its readings are stale between them (mend: write 20 or more, or read it more often)",
+            "@interval_millis = 1@: plc.tag[1].interval_millis: 1 ms is less than plc.poll_interval_millis, 2, in which the PLC is asked (mend: write 2 or more)",
+            "@stale_after_millis = 1@: plc.tag[1].stale_after_millis: 1 ms is less than two intervals, so its readings are stale between them (mend: write 2 or more, or read it more often)",
         ],
     );
     check(
-        &[("[[plc.tag]]\nname = \"oven_zone_1\"", "[[plc.tag]] # no interval\nname = \"oven_zone_1\""), ("interval_millis = 500", "")],
-        &["@# no interval@: plc.tag[2].interval_millis: missing (mend: add `interval_millis = …`, a whole number from 1 to 3600000)"],
+        &[("[[plc.tag]]\n", "[[plc.tag]] # no interval\n"), ("sample = \"trigger\"\nstale", "sample = \"interval\"\nstale")],
+        &["@# no interval@: plc.tag[1].interval_millis: missing (mend: add `interval_millis = …`, a whole number from 1 to 3600000)"],
     );
     check(
-        &[("plc_heartbeat_timeout_millis = 1000", "plc_heartbeat_timeout_millis = 39")],
+        &[("plc_heartbeat_timeout_millis = 1000", "plc_heartbeat_timeout_millis = 3")],
         &[
-            "@plc_heartbeat_timeout@: plc.plc_heartbeat_timeout_millis: 39 ms is less than two polls, so the PLC would look dead between them (mend: write 40 or more, or poll more often)",
+            "@plc_heartbeat_timeout@: plc.plc_heartbeat_timeout_millis: 3 ms is less than two polls, so the PLC would look dead between them (mend: write 4 or more, or poll more often)",
         ],
     );
     check(
-        &[("unit = \"um\"\nmin = 50.0", "unit = \"um\"\nmin = 250"), ("scale = 0.01", "scale = 0 # none")],
+        &[("min = 30.0", "min = 240"), ("scale = 1.0", "scale = 0 # none")],
         &[
-            "@min = 250@: plc.tag[1].min: 250 is not less than max, 250, so every reading is bad (mend: make min less than max)",
-            "@scale = 0 # none@: plc.tag[4].scale: with 0 every reading has the same value (mend: write the factor from the register to the unit)",
+            "@min = 240@: plc.tag[1].min: 240 is not less than max, 240, so every reading is bad (mend: make min less than max)",
+            "@scale = 0 # none@: plc.tag[5].scale: with 0 every reading has the same value (mend: write the factor from the register to the unit)",
         ],
     );
 }
@@ -411,7 +403,7 @@ fn thresholds_come_from_where_the_file_says() {
     let thresholds = |recipe: Recipe| recipe.classes.iter().map(|class| class.threshold).collect::<Vec<_>>();
 
     let taken = recipe(&[]).expect("the package decides");
-    assert_eq!((taken.gate_offset, taken.verdict_deadline, taken.stop.consecutive_rejects), (2000, Micros(400_000), 4));
+    assert_eq!((taken.gate_offset, taken.verdict_deadline, taken.stop.consecutive_rejects), (3000, Micros(400_000), 4));
     assert_eq!(thresholds(taken), [0.5, 0.475]);
     assert_eq!(thresholds(recipe(&[("# mousebite = 0.4", "mousebite = 0.4")]).expect("one override")), [0.5, 0.4]);
 

@@ -35,8 +35,7 @@ pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings
 fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let identity = identity(&root.section("station"));
     let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
-    let camera_section = root.section("camera");
-    let camera = camera(&camera_section, folder);
+    let camera = camera(&root.section("camera"), folder);
     let model = model(&root.section("model"), folder);
     let recipe = recipe(&root.section("recipe"));
     let rubric = plan::rubric(&root.section("rubric"));
@@ -50,15 +49,6 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let log_level = root.optional_section("log").map_or(Some(LogLevel::Info), |section| log_level(&section));
     let panel = root.optional_section("panel").map_or(Some(None), |section| panel(&section, folder).map(Some));
 
-    if let (Some(camera), Some((.., deadline))) = (&camera, &recipe)
-        && camera.frame_deadline >= *deadline
-    {
-        camera_section.wrong(
-            "frame_deadline_millis",
-            "a frame may come later than the verdict is due",
-            "make it less than recipe.verdict_deadline_millis",
-        );
-    }
     if let (Some(page), Some(plc)) = (&page, &plc)
         && page.listen.port() == plc.port
         && is_loopback(&plc.host)
@@ -131,7 +121,6 @@ fn path(section: &Section<'_>, key: &'static str, form: &str, folder: &Path) -> 
 
 fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
     let name = section.text("name", "1 to 7 lower-case letters and digits, for example \"cam0\"");
-    let frame_deadline = section.whole("frame_deadline_millis", 1..=60_000_u64).map(Micros::from_millis);
     let fits = |name: &&str| name.len() <= 7 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if name.is_some_and(|name| !fits(&name)) {
         section.wrong("name", "this does not fit into the name of a thread", "write 1 to 7 lower-case letters and digits");
@@ -148,7 +137,7 @@ fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
             None
         }
     };
-    Some(CameraSettings { name: name.filter(fits)?.to_owned(), frame_deadline: frame_deadline?, source: source? })
+    Some(CameraSettings { name: name.filter(fits)?.to_owned(), source: source? })
 }
 
 fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
