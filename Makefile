@@ -35,6 +35,7 @@ test:
 	cargo build --locked -p appliance
 	cargo test --locked --workspace
 	systemd/check.sh
+	scripts/check-documents.sh
 
 # Nothing is measured while there is nothing to measure with.
 bench:

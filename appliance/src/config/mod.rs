@@ -15,7 +15,7 @@ mod tests;
 mod validate;
 
 pub use problem::{Problem, Problems};
-pub use template::{DemoPlaces, TemplateError, sample, write_demo_config};
+pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
 use serde::Serialize;
 use station::inspection::ModelRef;

@@ -70,13 +70,18 @@ pub enum TemplateError {
 /// `users.json`, `traceability.token` and `grading.token` are named beside it and are the caller's to write.
 /// Returns the path of the file, which loads without a problem.
 pub fn write_demo_config(dir: &Path, places: &DemoPlaces) -> Result<PathBuf, TemplateError> {
-    let path = dir.join(DEMO_FILE);
-    let text = demo_text(places)?;
-    Settings::parse(&path.display().to_string(), &text, dir).map_err(TemplateError::Places)?;
+    let (path, text) = (dir.join(DEMO_FILE), demo_text(places)?);
+    demo_settings(dir, places)?;
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::write(&path, text))
         .map_err(|source| TemplateError::Write { path: path.clone(), source })?;
     Ok(path)
+}
+
+/// The settings that [`write_demo_config`] would leave in `dir`, without writing anything.
+pub fn demo_settings(dir: &Path, places: &DemoPlaces) -> Result<Settings, TemplateError> {
+    let file = dir.join(DEMO_FILE).display().to_string();
+    Settings::parse(&file, &demo_text(places)?, dir).map_err(TemplateError::Places)
 }
 
 fn demo_text(places: &DemoPlaces) -> Result<String, TemplateError> {

@@ -439,6 +439,7 @@ fn the_written_demonstration_loads_and_keeps_its_comments() {
         let places = places(camera);
         let path = write_demo_config(&dir, &places).expect("written");
         let settings = Settings::load(&path).expect("loads without a problem");
+        assert_eq!(demo_settings(&dir, &places).expect("valid"), settings, "what is written is what runs");
         assert_eq!(settings.camera.source, places.camera);
         assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 45502));
         assert_eq!(settings.page, PageSettings { listen: places.page_listen, users: dir.join("users.json") });
