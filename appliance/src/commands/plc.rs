@@ -1,0 +1,35 @@
+//! `plc sim` and `plc watch`: the other side of the contract, for trying and for looking.
+
+use super::{Failure, say};
+use crate::cli::{PlcSim, PlcWatch};
+use crate::clock::Clock;
+use crate::pipeline::{at, runtime};
+use plc_bridge::sim::{Pace, Sim, SimSettings};
+use std::time::Duration;
+
+/// Runs the simulated conveyor PLC until it is told to end.
+pub fn sim(args: &PlcSim) -> Result<(), Failure> {
+    let pace = if args.pace == 0 { Pace::Lockstep } else { Pace::Paced { pieces_per_minute: f64::from(args.pace) } };
+    let settings = SimSettings { seed: args.seed, pace, ..SimSettings::default() };
+    runtime()?.block_on(async {
+        let sim = Sim::bind(args.listen, settings).await.map_err(at(&format!("cannot listen on {}", args.listen)))?;
+        say(&format!("simulated PLC: {}", sim.local_addr()))?;
+        let ended = async { drop(crate::pipeline::told_to_end().await) };
+        Ok(sim.run(ended).await.map_err(at("the simulated PLC has ended"))?)
+    })
+}
+
+/// Shows the live registers of a PLC.
+pub fn watch(args: &PlcWatch) -> Result<(), Failure> {
+    let settings = plc_bridge::Settings { tags: SimSettings::default().tag_specs(), ..plc_bridge::Settings::new(args.plc, Clock::new().as_fn()) };
+    runtime()?.block_on(async {
+        loop {
+            let picture = plc_bridge::watch::read_once(&settings).await.map_err(at(&format!("{} cannot be read", args.plc)))?;
+            say(&plc_bridge::watch::table(&picture, (settings.clock)()))?;
+            if args.once {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(args.every_secs)).await;
+        }
+    })
+}

@@ -1,0 +1,33 @@
+//! What the machine says: memory of this process, read from `/proc`, and free disk space.
+
+/// Largest and present resident set of this process in MiB; zeros where `/proc` does not tell.
+#[must_use]
+pub fn resident_mib() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    (field_kib(&status, "VmHWM:") / 1024, field_kib(&status, "VmRSS:") / 1024)
+}
+
+/// Space that is free for this process on the file system of `path`, in MiB; `None` if the system does not tell.
+#[must_use]
+pub fn free_mib(path: &std::path::Path) -> Option<u64> {
+    let status = rustix::fs::statvfs(path).ok()?;
+    Some(status.f_bavail.saturating_mul(status.f_frsize) / (1 << 20))
+}
+
+fn field_kib(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_in_kib() {
+        let status = "Name:\tjidoka\nVmHWM:\t  204800 kB\nVmRSS:\t  102400 kB\n";
+        assert_eq!(field_kib(status, "VmHWM:"), 204_800);
+        assert_eq!(field_kib(status, "VmPeak:"), 0);
+        assert!(resident_mib().0 > 0, "this process has a resident set");
+    }
+}

@@ -1,0 +1,44 @@
+//! An upload thread: one backend, one outbox, one step after the other.
+//!
+//! Invariant: it leaves within one exchange's time limit after it was told to stop; what was not acknowledged waits in the
+//! outbox.
+
+use crate::clock::Clock;
+use crate::outbox::{Outbox, OutboxCounts};
+use crate::upload::{Step, UploadStatus, Uploader};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often an idle uploader looks whether something waits.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// What people are told of one backend.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// Its parcels.
+    pub counts: OutboxCounts,
+    /// What is in the way.
+    pub status: UploadStatus,
+}
+
+/// Delivers until `stop` is closed. `board` is kept up to date for people.
+pub fn deliver(mut uploader: Uploader, outbox: &dyn Outbox, clock: Clock, stop: &Receiver<()>, board: &Arc<Mutex<Delivery>>) {
+    loop {
+        let step = uploader.step(outbox, clock.now());
+        *board.lock().unwrap_or_else(PoisonError::into_inner) = Delivery { counts: outbox.counts(), status: uploader.status().clone() };
+        let pause = match step {
+            Step::Delivered(_) | Step::Again => Duration::ZERO,
+            Step::Quarantined(result_id) => {
+                tracing::error!(backend = outbox.backend(), result_id, "the backend refused a record for good; it is quarantined here");
+                Duration::ZERO
+            }
+            Step::Idle => IDLE,
+            Step::Wait(pause) => pause,
+        };
+        match stop.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}

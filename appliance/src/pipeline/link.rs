@@ -1,0 +1,87 @@
+//! The plc thread: the bridge's reports become events for the judge and triggers for the camera.
+//!
+//! Invariant: a piece is announced to the judge before its picture is asked for; nothing here waits.
+
+use crate::judge::Input;
+use crate::meter::{Meter, Stage};
+use crate::pipeline::see::Trigger;
+use crossbeam::channel::Sender;
+use plc_bridge::BridgeReport;
+use station::Event;
+use station::inspection::{Miss, MissReason};
+use station::piece::PieceId;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Arrivals kept in mind to time their results; more than the PLC can have open.
+const ARRIVALS: usize = 64;
+
+/// What the bridge's reports lead to.
+pub struct Reports {
+    /// To the judging thread.
+    pub judge: Sender<Input>,
+    /// To the capture thread.
+    pub triggers: Sender<Trigger>,
+    /// Where stages are timed.
+    pub meter: Arc<Meter>,
+    /// The time.
+    pub clock: crate::clock::Clock,
+    arrivals: VecDeque<Trigger>,
+}
+
+impl Reports {
+    /// Reports into these queues.
+    #[must_use]
+    pub fn new(judge: Sender<Input>, triggers: Sender<Trigger>, meter: Arc<Meter>, clock: crate::clock::Clock) -> Self {
+        Self { judge, triggers, meter, clock, arrivals: VecDeque::with_capacity(ARRIVALS) }
+    }
+
+    /// Takes one report.
+    pub fn take(&mut self, report: BridgeReport) {
+        match report {
+            BridgeReport::Event(Event::Arrived(arrival)) => {
+                let piece = arrival.piece;
+                if self.tell(Event::Arrived(arrival)) {
+                    self.trigger(piece);
+                }
+            }
+            BridgeReport::Event(Event::Missed(miss)) => {
+                tracing::error!(piece = %miss.piece, reason = %miss.reason, "piece not inspected");
+                self.tell(Event::Missed(miss));
+            }
+            BridgeReport::Event(event) => {
+                self.tell(event);
+            }
+            BridgeReport::Written { piece, micros } => {
+                self.meter.note(Stage::PlcWrite, micros);
+                let arrival = self.arrivals.iter().position(|arrival| arrival.piece == piece).and_then(|index| self.arrivals.remove(index));
+                if let Some(arrival) = arrival {
+                    self.meter.note(Stage::EndToEnd, self.clock.mono_micros().saturating_sub(arrival.at_micros));
+                }
+            }
+            BridgeReport::RoundTrip { .. } => {}
+        }
+    }
+
+    fn trigger(&mut self, piece: PieceId) {
+        let trigger = Trigger { piece, at_micros: self.clock.mono_micros() };
+        if self.triggers.try_send(trigger).is_err() {
+            tracing::error!(%piece, "the camera's queue is full");
+            self.tell(Event::Missed(Miss { piece, reason: MissReason::QueueFull }));
+            return;
+        }
+        if self.arrivals.len() == ARRIVALS {
+            self.arrivals.pop_front();
+        }
+        self.arrivals.push_back(trigger);
+    }
+
+    fn tell(&self, event: Event) -> bool {
+        let told = self.judge.try_send(Input::Event(event)).is_ok();
+        if !told {
+            // Without a result the PLC rejects the piece: the gate opens only for a pass.
+            tracing::error!("the judge's queue is full; an event is lost");
+        }
+        told
+    }
+}

@@ -1,0 +1,333 @@
+//! The line: every thread, every queue, in the order of the flow. The only place that spawns.
+//!
+//! ```text
+//!  plc ──arrivals──────────────────────────────▶ judge ──entries──▶ store ──▶ ledger
+//!   ▲ └─triggers─▶ capture ─shots─▶ infer ─seen─▶  │ │ └─happenings─▶ journal
+//!   └────────────────── commands ◀─────────────────┘ └─snapshots (latest)─▶ web, panel
+//!                                    └─frames─▶ pictures            upload-* ◀── outbox
+//! ```
+//! Invariants: every queue is bounded and its depth is a constant below; the judge never waits; shutdown follows the flow
+//! (plc, capture, infer, judge, store, then the rest), each with a deadline, and names who missed it.
+
+pub mod deliver;
+pub mod keep;
+pub mod link;
+pub mod note;
+pub mod people;
+pub mod pictures;
+pub mod rig;
+pub mod see;
+pub mod show;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::judge::{Happening, Input, Judge, Outlets};
+use crate::meter::Meter;
+use crate::pipeline::deliver::{Delivery, deliver};
+use crate::pipeline::people::{Board, People};
+use crate::pipeline::pictures::{Gallery, Looked};
+use crate::pipeline::rig::Rig;
+use crate::pipeline::see::{Shot, Trigger};
+use crate::store::Store;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use station::action::Request;
+use station::record::Entry;
+use station::snapshot::Snapshot;
+use station::{Event, Setup, Station};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use web_ui::{Page, Refused};
+
+/// Triggers that wait for the camera; one slot costs 16 bytes. Full: the piece is a hold (`queue_full`).
+const TRIGGERS: usize = 8;
+/// Pictures that wait for the model; one slot costs a frame (0.4 MB for 640×640). Full: the piece is a hold (`queue_full`).
+const SHOTS: usize = 4;
+/// Frames that wait to become pictures; one slot costs a frame. Full: the picture is shed.
+const LOOKED: usize = 4;
+/// Frame buffers: every slot above, one in each thread's hands, and one spare.
+const FRAMES: usize = SHOTS + LOOKED + 4;
+/// Events that wait for the judge; one slot costs some 200 bytes. Full: the event is lost and logged, the piece becomes a hold.
+const INPUTS: usize = 1024;
+/// Commands that wait for the PLC thread; one slot costs some 100 bytes. Full: the line is stopped (`plc_link`).
+const COMMANDS: usize = 256;
+/// Entries that wait for the store; one slot costs some 2 kB. Full: the judge keeps them, and its backlog limit stops the line.
+const ENTRIES: usize = 512;
+/// Happenings that wait for the journal; one slot costs some 4 kB. Full: the happening is counted as lost.
+const HAPPENINGS: usize = 1024;
+/// A thread that has not ended this long after it could is named and left behind.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a line cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct LineError {
+    /// What could not be done.
+    pub what: String,
+    /// Why.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Turns any error into a `LineError` with a place.
+pub fn at<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> LineError {
+    move |error| LineError { what: what.to_owned(), source: Some(Box::new(error)) }
+}
+
+/// What is special about this run.
+pub struct Run {
+    /// Camera, model and how they are disturbed.
+    pub rig: Rig,
+    /// True if the line is simulated: the page says so.
+    pub simulated: bool,
+    /// Where to keep a journal.
+    pub journal: Option<PathBuf>,
+    /// Called with every heartbeat.
+    pub alive: Box<dyn FnMut() + Send>,
+    /// True: serve the page.
+    pub page: bool,
+}
+
+/// A running line.
+pub struct Line {
+    /// The time of this line.
+    pub clock: Clock,
+    /// What was told at the start.
+    pub setup: Setup,
+    /// The latest snapshot.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The latest measurements.
+    pub meter: Arc<Meter>,
+    /// Where each upload stands, by backend.
+    pub deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
+    /// Where the page listens, if there is one.
+    pub page: Option<SocketAddr>,
+    /// The one-time code for the first person, if nobody can sign in yet.
+    pub setup_code: Option<String>,
+    /// Number of the last piece record before this start.
+    pub results_before: u64,
+    /// Number of the last entry before this start.
+    pub entries_before: u64,
+    judge: Sender<Input>,
+    stop_plc: watch::Sender<bool>,
+    stop_rest: watch::Sender<bool>,
+    stop_uploads: Option<Sender<()>>,
+    flow: Vec<Thread>,
+    rest: Vec<Thread>,
+}
+
+/// A thread that tells when it ends.
+pub struct Thread {
+    name: &'static str,
+    handle: JoinHandle<()>,
+    ended: Receiver<()>,
+}
+
+/// Starts a named thread (at most 15 bytes, as seen in `top -H`).
+pub fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Thread, LineError> {
+    let (end, ended) = bounded(1);
+    let run = move || {
+        body();
+        drop(end);
+    };
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(at("a thread could not be started"))?;
+    Ok(Thread { name, handle, ended })
+}
+
+/// A runtime for one thread's futures.
+pub fn runtime() -> Result<tokio::runtime::Runtime, LineError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(at("no runtime for network threads"))
+}
+
+/// Resolves when `stop` says true or nobody can say it any more.
+pub async fn told(mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        if stop.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Line {
+    /// Builds everything that can fail, then starts the threads.
+    pub fn start(settings: &Settings, run: Run) -> Result<Self, LineError> {
+        let clock = run.rig.clock;
+        let meter = Arc::new(Meter::default());
+        let Rig { camera, frame_bytes, before_grab, detector, classes, .. } = run.rig;
+        let recipe = settings.recipe(Arc::clone(detector.model()), &classes).map_err(at("the recipe does not fit the model"))?;
+        let setup = Setup {
+            identity: settings.identity.clone(),
+            recipe: Arc::new(recipe),
+            program: format!("jidoka {}", env!("CARGO_PKG_VERSION")),
+        };
+        let (store, past) = show::open_store(settings)?;
+        let results_before = store.condition().head.pieces;
+        let entries_before = past.last.map_or(0, |(number, _)| number.0);
+        let now = clock.now();
+        let mut effects = Vec::new();
+        let station = Station::start(setup.clone(), &past, now, &mut effects).map_err(at("the control plan cannot be charted"))?;
+        let uploads = show::uploads(settings, &setup, &store)?;
+        let deliveries: Vec<_> = uploads.iter().map(|(_, outbox)| (outbox.backend().to_owned(), Arc::new(Mutex::new(Delivery::default())))).collect();
+        let journal = run.journal.map(|folder| note::begin(&folder, &setup, &past, now)).transpose().map_err(at("the journal cannot be kept"))?;
+
+        let (judge_tx, judge_rx) = bounded::<Input>(INPUTS);
+        let (triggers_tx, triggers_rx) = bounded::<Trigger>(TRIGGERS);
+        let (shots_tx, shots_rx) = bounded::<Shot>(SHOTS);
+        let (looked_tx, looked_rx) = bounded::<Looked>(LOOKED);
+        let (entries_tx, entries_rx) = bounded::<(Arc<Entry>, u64)>(ENTRIES);
+        let (commands_tx, commands_rx) = tokio::sync::mpsc::channel(COMMANDS);
+        let (show_tx, snapshots) = watch::channel(Arc::new(station.snapshot(now)));
+        let (happenings_tx, happenings_rx) = bounded::<Happening>(HAPPENINGS);
+        let (stop_plc, plc_stop) = watch::channel(false);
+        let (stop_rest, rest_stop) = watch::channel(false);
+        let (stop_uploads, uploads_stop) = bounded::<()>(0);
+
+        let gallery = Arc::new(Gallery::new(store.images()));
+        let store = Arc::new(store);
+        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), run.simulated, Arc::clone(&gallery));
+        let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
+        let (page, health) = match run.page {
+            true => show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone())).map(|(page, listener, health)| (Some((page, listener)), Some(health)))?,
+            false => (None, None),
+        };
+        let setup_code = page.as_ref().and_then(|(page, _)| Page::setup_code(page));
+        let page_address = page.as_ref().map(|(_, listener)| listener.local_addr()).transpose().map_err(at("the page has no address"))?;
+
+        let outlets = Outlets {
+            plc: commands_tx,
+            store: entries_tx,
+            journal: journal.is_some().then_some(happenings_tx),
+            show: show_tx,
+            alive: run.alive,
+            journal_lost: Arc::new(AtomicU64::new(0)),
+        };
+        let lost = Arc::clone(&outlets.journal_lost);
+        let judge = Judge::new(station, effects, clock, Arc::clone(&meter), outlets);
+        let bridge = rig::bridge_settings(settings, &setup, clock)?;
+        let camera_name: Arc<str> = camera.name().into();
+
+        let mut flow = Vec::new();
+        let mut reports = link::Reports::new(judge_tx.clone(), triggers_tx, Arc::clone(&meter), clock);
+        let plc = runtime()?;
+        flow.push(spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands_rx, move |report| reports.take(report), told(plc_stop))))?);
+        let to_judge = judge_tx.clone();
+        let pool = vision_models::frame::FramePool::new(FRAMES, frame_bytes);
+        flow.push(spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers_rx, &shots_tx, &to_judge))?);
+        let (to_judge, of_infer) = (judge_tx.clone(), Arc::clone(&meter));
+        flow.push(spawn("infer-0", move || see::infer(detector, &camera_name, &of_infer, &shots_rx, &to_judge, &looked_tx))?);
+        flow.push(spawn("judge", move || judge.run(judge_rx))?);
+        let (to_judge, of_store, kept_in) = (judge_tx.clone(), Arc::clone(&meter), Arc::clone(&store));
+        flow.push(spawn("store", move || keep::keep(&kept_in, clock, &of_store, &entries_rx, &to_judge))?);
+
+        let mut rest = Vec::new();
+        let (recipe, keep) = (Arc::clone(&setup.recipe), settings.images.keep.clone());
+        rest.push(spawn("pictures", move || gallery.run(clock, &recipe, &keep, &looked_rx))?);
+        if let Some(journal) = journal {
+            rest.push(spawn("journal", move || note::note(journal, &happenings_rx, &lost))?);
+        }
+        for ((uploader, outbox), (_, board)) in uploads.into_iter().zip(&deliveries) {
+            let (stop, board) = (uploads_stop.clone(), Arc::clone(board));
+            let name = if outbox.backend() == "grading" { "upload-grade" } else { "upload-trace" };
+            rest.push(spawn(name, move || deliver(uploader, &*outbox, clock, &stop, &board))?);
+        }
+        let mut panel = show::Panel::new(settings, Arc::clone(&people.panel), health);
+        let (looks, stop, at_panel) = (snapshots.clone(), rest_stop.clone(), runtime()?);
+        rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
+        if let Some((page, listener)) = page {
+            let web = runtime()?;
+            rest.push(spawn("web", move || show::serve(&web, page, listener, rest_stop))?);
+        }
+        Ok(Self {
+            clock,
+            setup,
+            snapshots,
+            meter,
+            deliveries,
+            page: page_address,
+            setup_code,
+            results_before,
+            entries_before,
+            judge: judge_tx,
+            stop_plc,
+            stop_rest,
+            stop_uploads: Some(stop_uploads),
+            flow,
+            rest,
+        })
+    }
+
+    /// Hands a person's decision to the judge.
+    pub fn ask(&self, request: Request) -> Result<(), Refused> {
+        decide(self.judge.clone())(request)
+    }
+
+    /// Stops in the order of the flow. Uploads that did not get through wait in the outbox. Returns who missed a deadline.
+    pub fn stop(mut self) -> Vec<&'static str> {
+        let mut late = Vec::new();
+        self.stop_plc.send_replace(true);
+        for thread in self.flow.drain(..) {
+            // Before the judge nothing is left to judge: tell it so, once the threads that feed it have ended.
+            if thread.name == "judge" && self.judge.send_timeout(Input::Finish, END_DEADLINE).is_err() {
+                late.push("judge");
+            }
+            join(thread, &mut late);
+        }
+        drop(self.stop_uploads.take());
+        self.stop_rest.send_replace(true);
+        for thread in self.rest.drain(..) {
+            join(thread, &mut late);
+        }
+        late
+    }
+}
+
+/// Waits for a thread's end; notes its name if it misses the deadline.
+pub fn join(thread: Thread, late: &mut Vec<&'static str>) {
+    let Thread { name, handle, ended } = thread;
+    // The channel is closed when the thread ends, so a time-out is the only other outcome.
+    if matches!(ended.recv_timeout(END_DEADLINE), Err(crossbeam::channel::RecvTimeoutError::Timeout)) {
+        tracing::error!(thread = name, "did not end in time and is left behind");
+        late.push(name);
+    } else if handle.join().is_err() {
+        tracing::error!(thread = name, "ended by a panic");
+        late.push(name);
+    } else {
+        tracing::debug!(thread = name, "ended");
+    }
+}
+
+/// The way a decision takes to the judge.
+fn decide(judge: Sender<Input>) -> impl Fn(Request) -> Result<(), Refused> + Send + Sync {
+    move |request| {
+        use crossbeam::channel::TrySendError;
+        judge.try_send(Input::Event(Event::Asked(request))).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy,
+            TrySendError::Disconnected(_) => Refused::Stopping,
+        })
+    }
+}
+
+/// The store, shared between the thread that keeps and those that read.
+pub type SharedStore = Arc<Store>;
+
+/// Resolves when the program is asked to end (SIGTERM, SIGINT).
+pub async fn told_to_end() -> Result<(), LineError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut end = signal(SignalKind::terminate()).map_err(at("no signal handler"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(at("no signal handler"))?;
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Waits until the program is asked to end.
+pub fn until_told_to_end() -> Result<(), LineError> {
+    runtime()?.block_on(told_to_end())
+}

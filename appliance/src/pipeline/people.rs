@@ -1,0 +1,168 @@
+//! What the page and the panel are told besides the snapshot: records, pictures, health.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::host::resident_mib;
+use crate::meter::{Meter, Stage};
+use crate::pipeline::deliver::Delivery;
+use crate::pipeline::pictures::Gallery;
+use crate::store::Store;
+use station::record::{Body, Entry};
+use station::snapshot::Snapshot;
+use station::units::Digest;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use web_ui::health::{Health, LatencyView, Part, PartState, UploadView};
+use web_ui::{Picture, Pictures, Records};
+
+/// Below this much free space the disk is a warning: some days of a busy line.
+const FREE_WARNING_MIB: u64 = 2048;
+/// Below this much free space the disk is bad: the ballast is all that is left.
+const FREE_BAD_MIB: u64 = 256;
+
+/// Records and pictures for the page.
+#[derive(Clone)]
+pub struct People {
+    /// The records.
+    pub store: Arc<Store>,
+    /// The pictures.
+    pub gallery: Arc<Gallery>,
+    /// What the panel shows.
+    pub panel: Arc<Mutex<Option<Arc<[u8]>>>>,
+}
+
+impl People {
+    fn image_of(&self, result_id: u64) -> Option<(station::piece::PieceId, Digest)> {
+        let entry = self.store.piece(result_id).ok().flatten()?;
+        match &entry.body {
+            Body::Piece(record) => record.inspection.as_ref().map(|inspection| (record.arrival.piece, inspection.image)),
+            _ => None,
+        }
+    }
+}
+
+impl Pictures for People {
+    fn latest(&self) -> Option<Picture> {
+        self.gallery.latest()
+    }
+
+    fn of(&self, result_id: u64) -> Option<Picture> {
+        let (piece, image) = self.image_of(result_id)?;
+        let kept = self.gallery.images.get(image).ok();
+        let latest = || self.gallery.latest().filter(|latest| latest.piece == piece);
+        kept.map(|jpeg| Picture { piece, jpeg: jpeg.into() }).or_else(latest)
+    }
+
+    fn panel(&self) -> Option<Arc<[u8]>> {
+        self.panel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Records for People {
+    fn piece(&self, result_id: u64) -> Option<serde_json::Value> {
+        self.store.piece(result_id).ok().flatten().and_then(|entry| card(&entry))
+    }
+
+    fn find(&self, serial: &str) -> Option<serde_json::Value> {
+        self.store.find(serial).ok()?.pop().and_then(|entry| card(&entry))
+    }
+}
+
+fn card(entry: &Entry) -> Option<serde_json::Value> {
+    serde_json::to_value(entry).ok()
+}
+
+/// What the health of the appliance is made from.
+#[derive(Clone)]
+pub struct Board {
+    clock: Clock,
+    meter: Arc<Meter>,
+    deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
+    simulated: bool,
+    gallery: Arc<Gallery>,
+    data: PathBuf,
+    budget_micros: u64,
+    camera: String,
+}
+
+impl Board {
+    /// A board over what the threads measure.
+    #[must_use]
+    pub fn new(
+        settings: &Settings, clock: Clock, meter: Arc<Meter>, deliveries: Vec<(String, Arc<Mutex<Delivery>>)>, simulated: bool, gallery: Arc<Gallery>,
+    ) -> Self {
+        let budget_micros = settings.recipe.verdict_deadline.0;
+        let (data, camera) = (settings.data_directory.clone(), settings.camera.name.clone());
+        Self { clock, meter, deliveries, simulated, gallery, data, budget_micros, camera }
+    }
+
+    /// The health of the appliance, given what the line shows.
+    #[must_use]
+    pub fn health(&self, snapshot: &Snapshot) -> Health {
+        let latency = self.meter.spread(Stage::EndToEnd);
+        Health {
+            simulated: self.simulated,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_secs: self.clock.mono_micros() / 1_000_000,
+            rss_mib: resident_mib().1,
+            camera: self.camera(snapshot),
+            model: Self::model(snapshot),
+            disk: self.disk(snapshot),
+            uploads: self.deliveries.iter().map(|(name, delivery)| upload(name, delivery)).collect(),
+            latency: LatencyView { p50_micros: latency.p50, p99_micros: latency.p99, max_micros: latency.max, budget_micros: self.budget_micros },
+        }
+    }
+
+    fn camera(&self, snapshot: &Snapshot) -> Part {
+        match snapshot.pieces.last() {
+            None => Part { state: PartState::Unknown, detail: format!("{}: no piece yet", self.camera) },
+            Some(piece) if piece.reason.contains("camera_") => Part { state: PartState::Bad, detail: format!("{}: {}", self.camera, piece.reason) },
+            Some(_) => Part { state: PartState::Good, detail: self.camera.clone() },
+        }
+    }
+
+    fn model(snapshot: &Snapshot) -> Part {
+        let name = snapshot.model.to_string();
+        match snapshot.pieces.last() {
+            None => Part { state: PartState::Unknown, detail: name },
+            Some(piece) if piece.reason.contains("model_error") || piece.reason.contains("deadline") => {
+                Part { state: PartState::Bad, detail: format!("{name}: {}", piece.reason) }
+            }
+            Some(_) => Part { state: PartState::Good, detail: name },
+        }
+    }
+
+    fn disk(&self, snapshot: &Snapshot) -> Part {
+        let free = crate::host::free_mib(&self.data);
+        let lost = self.gallery.lost.load(Ordering::Relaxed);
+        let backlog = snapshot.backlog_entries;
+        let state = match free {
+            None => PartState::Unknown,
+            Some(free) if free < FREE_BAD_MIB || backlog > 50 => PartState::Bad,
+            Some(free) if free < FREE_WARNING_MIB || lost > 0 => PartState::Warning,
+            Some(_) => PartState::Good,
+        };
+        let free = free.map_or_else(|| "free space unknown".to_owned(), |free| format!("{:.1} GiB free", free_gib(free)));
+        let lost = if lost > 0 { format!(", {lost} pictures not kept") } else { String::new() };
+        let backlog = if backlog > 50 { format!(", {backlog} records not yet durable") } else { String::new() };
+        Part { state, detail: format!("{free}{backlog}{lost}") }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "free space in MiB stays far below 2^52, and it is only shown")]
+fn free_gib(mib: u64) -> f64 {
+    mib as f64 / 1024.0
+}
+
+fn upload(name: &str, delivery: &Mutex<Delivery>) -> UploadView {
+    let delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    UploadView {
+        backend: name.to_owned(),
+        kept: delivery.counts.kept,
+        delivered: delivery.counts.delivered,
+        waiting: delivery.counts.waiting,
+        quarantined: delivery.counts.quarantined,
+        last_error: delivery.status.trouble.map_or_else(String::new, |trouble| trouble.words),
+    }
+}

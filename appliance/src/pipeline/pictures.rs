@@ -1,0 +1,93 @@
+//! The pictures thread: what people see of a frame, and the pictures that are evidence.
+//!
+//! Invariant: pictures never hold up a piece or a record: they arrive through a queue that sheds, and a picture that cannot
+//! be written is counted and forgotten.
+
+use crate::clock::Clock;
+use crate::pipeline::see::chain;
+use crate::store::images::Images;
+use crossbeam::channel::Receiver;
+use station::inspection::Inspection;
+use station::judge::judge;
+use station::piece::PieceId;
+use station::recipe::Recipe;
+use station::verdict::Verdict;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use vision_models::frame::Frame;
+use web_ui::Picture;
+
+/// Least time between two frames that are made for the page.
+const PAGE_INTERVAL_MICROS: u64 = 150_000;
+/// JPEG quality of evidence and page: boxes of two pixels stay visible.
+const QUALITY: u8 = 85;
+
+/// A frame that was looked at, and what was seen.
+pub struct Looked {
+    /// The piece.
+    pub piece: PieceId,
+    /// The frame.
+    pub frame: Frame,
+    /// What was seen; `None` if the model did not judge.
+    pub inspection: Option<Arc<Inspection>>,
+}
+
+/// The latest picture and the picture store.
+pub struct Gallery {
+    latest: Mutex<Option<Picture>>,
+    /// Pictures kept as evidence, by the digest of their pixels.
+    pub images: Arc<Images>,
+    /// Pictures that could not be kept.
+    pub lost: AtomicU64,
+}
+
+impl Gallery {
+    /// A gallery over a picture store.
+    #[must_use]
+    pub fn new(images: Arc<Images>) -> Self {
+        Self { latest: Mutex::new(None), images, lost: AtomicU64::new(0) }
+    }
+
+    /// The latest frame made for the page.
+    #[must_use]
+    pub fn latest(&self) -> Option<Picture> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`.
+    pub fn run(&self, clock: Clock, recipe: &Recipe, keep: &[Verdict], looked: &Receiver<Looked>) {
+        let mut last_page: Option<u64> = None;
+        for Looked { piece, frame, inspection } in looked {
+            let verdict = inspection.as_ref().map_or(Verdict::Hold, |inspection| judge(recipe, inspection).verdict);
+            let now = clock.mono_micros();
+            // A bad piece is always shown: it is what the person at the page is looking for.
+            let show = verdict != Verdict::Pass || last_page.is_none_or(|last| now.saturating_sub(last) >= PAGE_INTERVAL_MICROS);
+            let evidence = keep.contains(&verdict);
+            if !show && !evidence {
+                continue;
+            }
+            let jpeg = match frame.to_jpeg(QUALITY) {
+                Ok(jpeg) => jpeg,
+                Err(error) => {
+                    tracing::warn!(%piece, error = %chain(&error), "no picture was made");
+                    continue;
+                }
+            };
+            if evidence {
+                self.keep(piece, &frame, &jpeg);
+            }
+            if show {
+                last_page = Some(now);
+                *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Picture { piece, jpeg: jpeg.into() });
+            }
+        }
+    }
+
+    fn keep(&self, piece: PieceId, frame: &Frame, jpeg: &[u8]) {
+        if let Err(error) = self.images.put(frame.digest(), jpeg) {
+            if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+                tracing::warn!(%piece, error = %chain(&error), "a picture could not be kept; further ones are only counted");
+            }
+        }
+    }
+}

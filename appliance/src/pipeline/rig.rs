@@ -1,0 +1,132 @@
+//! The rig: camera, model and PLC as the settings describe them.
+
+use crate::clock::Clock;
+use crate::config::{CameraSource, Settings, TagKind, TagSample};
+use crate::pipeline::{LineError, at};
+use plc_bridge::map::{Kind, Sample, TagSpec};
+use station::Setup;
+use station::piece::PieceId;
+use station::recipe::DefectClass;
+use station::units::Micros;
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::time::Duration;
+use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards};
+use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Watched};
+use vision_models::detector::{Detector, DetectorFaults};
+use vision_models::package::Package;
+use vision_models::runtime::Runtime;
+
+/// Camera and model, ready to run.
+pub struct Rig {
+    /// The time of this run.
+    pub clock: Clock,
+    /// The camera.
+    pub camera: Box<dyn Camera>,
+    /// Bytes of one of its frames.
+    pub frame_bytes: usize,
+    /// Called before every picture; the demonstration disturbs the line here.
+    pub before_grab: Box<dyn FnMut(PieceId) + Send>,
+    /// The model.
+    pub detector: Detector,
+    /// The classes of its package, with their default thresholds.
+    pub classes: Vec<DefectClass>,
+    /// How the camera can be disturbed.
+    pub camera_faults: Arc<CameraFaults>,
+    /// How the model can be disturbed.
+    pub detector_faults: Arc<DetectorFaults>,
+    /// What is known of the pieces beforehand.
+    pub truth: Arc<dyn GroundTruth>,
+}
+
+impl Rig {
+    /// Opens everything; a package that does not prove itself is refused here.
+    pub fn open(settings: &Settings) -> Result<Self, LineError> {
+        let clock = Clock::new();
+        let mono: vision_models::frame::MonoClock = Arc::new(move || clock.mono_micros());
+        let camera_faults = Arc::new(CameraFaults::default());
+        let (camera, frame_bytes, truth) = camera(settings, &camera_faults, &mono)?;
+        let package = Package::open(&settings.model.package).map_err(at("the model package is refused"))?;
+        let runtime = match &settings.model.onnxruntime {
+            Some(library) => Runtime::open(library),
+            None => Runtime::find(),
+        };
+        let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
+        let detector_faults = Arc::new(DetectorFaults::default());
+        let detector = Detector::load(&runtime, &package, mono).map_err(at("the model is refused"))?.with_faults(Arc::clone(&detector_faults));
+        let classes = package.classes();
+        let before_grab = Box::new(|_| {});
+        Ok(Self { clock, camera, frame_bytes, before_grab, detector, classes, camera_faults, detector_faults, truth })
+    }
+}
+
+type Opened = (Box<dyn Camera>, usize, Arc<dyn GroundTruth>);
+
+fn camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &vision_models::frame::MonoClock) -> Result<Opened, LineError> {
+    let name = &settings.camera.name;
+    match &settings.camera.source {
+        CameraSource::Generated { seed, bad_share } => {
+            #[expect(clippy::cast_possible_truncation, reason = "a share between 0 and 1 keeps its meaning in an f32")]
+            let settings = BoardSettings { seed: *seed, bad_share: *bad_share as f32, ..BoardSettings::default() };
+            let boards = Arc::new(Boards::new(settings).map_err(at("the boards cannot be drawn"))?);
+            let camera = Watched::new(GeneratedBoards::new(name, Arc::clone(&boards), Arc::clone(faults), Arc::clone(clock)));
+            let side = usize::try_from(BOARD_SIDE).unwrap_or_default();
+            Ok((Box::new(camera), side * side, boards))
+        }
+        CameraSource::Folder { path } => {
+            let folder = BoardFolder::open(name, path, Arc::clone(faults), Arc::clone(clock)).map_err(at("the picture folder cannot be read"))?;
+            let (bytes, truth) = (folder.frame_bytes().map_err(at("the first picture cannot be read"))?, folder.index());
+            Ok((Box::new(Watched::new(folder)), bytes, truth))
+        }
+    }
+}
+
+/// The bridge's settings, with what its status block says of the recipe.
+pub fn bridge_settings(settings: &Settings, setup: &Setup, clock: Clock) -> Result<plc_bridge::Settings, LineError> {
+    let mut bridge = bridge_address(settings, clock)?;
+    bridge.identity.rubric_version = setup.recipe.rubric.version;
+    Ok(bridge)
+}
+
+/// Where the PLC is and how it is read.
+pub fn bridge_address(settings: &Settings, clock: Clock) -> Result<plc_bridge::Settings, LineError> {
+    let plc = &settings.plc;
+    let address = (plc.host.as_str(), plc.port).to_socket_addrs().map_err(at("the PLC's address cannot be resolved"))?.next();
+    let address = address.ok_or_else(|| LineError { what: format!("{} has no address", plc.host), source: None })?;
+    let mut bridge = plc_bridge::Settings::new(address, clock.as_fn());
+    bridge.peer.unit = plc.unit_id;
+    bridge.peer.connect_timeout = Duration::from_millis(plc.connect_timeout_millis);
+    bridge.peer.call_timeout = Duration::from_millis(plc.request_timeout_millis);
+    bridge.control_base = plc.control_base;
+    bridge.status_base = plc.status_base;
+    bridge.order = plc_bridge::jmap::Order { word_swap: plc.word_swap, byte_swap: plc.byte_swap };
+    bridge.poll_interval = Duration::from_millis(plc.poll_interval_millis);
+    bridge.heartbeat_timeout = Micros::from_millis(plc.plc_heartbeat_timeout_millis);
+    bridge.tags = plc.tags.iter().map(tag).collect();
+    Ok(bridge)
+}
+
+/// A tag of the settings as the bridge reads it.
+pub fn tag(tag: &crate::config::TagSettings) -> TagSpec {
+    TagSpec {
+        name: Arc::clone(&tag.name),
+        address: tag.address,
+        kind: match tag.kind {
+            TagKind::U16 => Kind::U16,
+            TagKind::I16 => Kind::I16,
+            TagKind::U32 => Kind::U32,
+            TagKind::I32 => Kind::I32,
+            TagKind::F32 => Kind::F32,
+        },
+        scale: tag.scale,
+        offset: tag.offset,
+        unit: Arc::clone(&tag.unit),
+        valid_min: tag.min,
+        valid_max: tag.max,
+        sample: match tag.sample {
+            TagSample::Trigger => Sample::WithTrigger,
+            TagSample::Interval(every) => Sample::Every(every),
+        },
+        stale_after: Micros::from_millis(tag.stale_after_millis),
+    }
+}

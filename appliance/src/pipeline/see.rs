@@ -1,0 +1,109 @@
+//! From trigger to inspection: the capture thread and the inference thread.
+//!
+//! Invariant: every trigger ends in exactly one `Seen` or `Missed` towards the judge. Nothing here waits for anyone
+//! downstream: a full queue is a `Missed(QueueFull)`.
+
+use crate::clock::Clock;
+use crate::judge::Input;
+use crate::meter::{Meter, Stage};
+use crate::pipeline::pictures::Looked;
+use crossbeam::channel::{Receiver, Sender, TrySendError};
+use station::Event;
+use station::inspection::{Miss, MissReason, StageMicros};
+use station::piece::PieceId;
+use std::sync::Arc;
+use vision_models::camera::Camera;
+use vision_models::detector::Detector;
+use vision_models::frame::{Frame, FramePool};
+
+/// A piece is in front of the camera.
+#[derive(Debug, Clone, Copy)]
+pub struct Trigger {
+    /// The piece.
+    pub piece: PieceId,
+    /// When its trigger was seen, by the clock that never steps.
+    pub at_micros: u64,
+}
+
+/// A picture that waits for the model.
+pub struct Shot {
+    piece: PieceId,
+    frame: Frame,
+    capture_micros: u64,
+}
+
+/// Tells the judge that a piece will not be inspected. The judge's queue is deep enough for every open piece; if it is
+/// full all the same, the piece's deadline makes it a hold.
+fn miss(judge: &Sender<Input>, piece: PieceId, reason: MissReason) {
+    tracing::error!(%piece, %reason, "piece not inspected");
+    if judge.try_send(Input::Event(Event::Missed(Miss { piece, reason }))).is_err() {
+        tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
+    }
+}
+
+/// The capture thread: takes one picture per trigger.
+pub fn capture(mut camera: Box<dyn Camera>, mut before_grab: Box<dyn FnMut(PieceId) + Send>, pool: &FramePool, clock: Clock, triggers: &Receiver<Trigger>, shots: &Sender<Shot>, judge: &Sender<Input>) {
+    for trigger in triggers {
+        let piece = trigger.piece;
+        before_grab(piece);
+        match camera.grab(piece, pool) {
+            Ok(frame) => {
+                let capture_micros = clock.mono_micros().saturating_sub(trigger.at_micros);
+                match shots.try_send(Shot { piece, frame, capture_micros }) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => miss(judge, piece, MissReason::QueueFull),
+                    Err(TrySendError::Disconnected(_)) => {
+                        miss(judge, piece, MissReason::Interrupted);
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%piece, error = %chain(&error), "no picture");
+                miss(judge, piece, error.miss());
+            }
+        }
+    }
+}
+
+/// The inference thread: one model, one picture at a time. What was seen goes to the judge first, to the pictures after.
+pub fn infer(mut detector: Detector, camera: &Arc<str>, meter: &Meter, shots: &Receiver<Shot>, judge: &Sender<Input>, pictures: &Sender<Looked>) {
+    for shot in shots {
+        let piece = shot.piece;
+        let inspection = match detector.inspect(&shot.frame, piece, camera) {
+            Ok(mut inspection) => {
+                inspection.micros.capture = shot.capture_micros;
+                note_stages(meter, inspection.micros);
+                let inspection = Arc::new(inspection);
+                if judge.try_send(Input::Event(Event::Seen(Arc::clone(&inspection)))).is_err() {
+                    tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
+                }
+                Some(inspection)
+            }
+            Err(error) => {
+                tracing::warn!(%piece, error = %chain(&error), "the model did not judge");
+                miss(judge, piece, MissReason::ModelError);
+                None
+            }
+        };
+        // Pictures are for people: a full queue sheds the picture, never the piece.
+        drop(pictures.try_send(Looked { piece, frame: shot.frame, inspection }));
+    }
+}
+
+fn note_stages(meter: &Meter, micros: StageMicros) {
+    let stages = [(Stage::Capture, micros.capture), (Stage::Prepare, micros.prepare), (Stage::Infer, micros.infer), (Stage::Decode, micros.decode)];
+    stages.into_iter().for_each(|(stage, micros)| meter.note(stage, micros));
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

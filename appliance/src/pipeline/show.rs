@@ -1,0 +1,154 @@
+//! What surrounds the line: the store it writes to, the uploads, the page, the panel. Built from the settings.
+
+use crate::config::{BackendName, Language as PanelLanguage, Settings};
+use crate::outbox::Outbox;
+use crate::panel::{self, Device, Language, PanelSize, PngFile};
+use crate::pipeline::people::{Board, People};
+use crate::pipeline::see::chain;
+use crate::pipeline::{LineError, at, told};
+use crate::store::{Store, StoreSettings};
+use crate::upload::{Context, Contexts, Token, UploadSettings, Uploader};
+use station::{Past, Setup};
+use station::action::Request;
+use station::snapshot::Snapshot;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use web_ui::{Page, PageSettings, Refused, Sources};
+
+/// Least time between two pictures of the panel: nobody reads faster, and drawing costs some milliseconds.
+const PANEL_INTERVAL: Duration = Duration::from_millis(250);
+
+
+
+/// Opens the store and says what it found.
+pub fn open_store(settings: &Settings) -> Result<(Store, Past), LineError> {
+    let limits = StoreSettings { image_quota_bytes: settings.images.keep_bytes_max, ..StoreSettings::default() };
+    let (store, report) = Store::open(&settings.data_directory, limits).map_err(at("the store cannot be opened"))?;
+    let past = store.resume();
+    for warning in report.warnings() {
+        tracing::error!("{warning}");
+    }
+    Ok((store, past))
+}
+
+/// One uploader per configured backend, with its outbox.
+pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<(Uploader, Arc<dyn Outbox>)>, LineError> {
+    let zone = jiff::tz::TimeZone::system();
+    let context = Context { identity: setup.identity.clone(), recipe: Arc::clone(&setup.recipe), program: setup.program.clone(), zone };
+    let mut uploads = Vec::new();
+    for (index, backend) in settings.backends.iter().enumerate() {
+        let seed = u64::try_from(index).unwrap_or_default().wrapping_add(u64::from(std::process::id()) << 8);
+        let upload = UploadSettings { token: token(&backend.token_file)?, batch_max: backend.batch, ..UploadSettings::new(&backend.url, seed) };
+        let contexts = Contexts::new(context.clone());
+        let uploader = match backend.name {
+            BackendName::Traceability => Uploader::traceability(&upload, contexts),
+            BackendName::Grading => Uploader::grading(&upload, contexts),
+        };
+        let outbox = store.outbox(backend.name.as_str()).map_err(at("an outbox cannot be opened"))?;
+        uploads.push((uploader.map_err(at("an upload cannot be set up"))?, outbox));
+    }
+    Ok(uploads)
+}
+
+fn token(file: &Path) -> Result<Option<Token>, LineError> {
+    let what = format!("the token file {} cannot be used", file.display());
+    let text = std::fs::read_to_string(file).map_err(at(&what))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Token(token.to_owned())))
+}
+
+/// The page with its listener, bound but not yet served.
+pub fn page(
+    settings: &Settings, board: &Board, people: &People, snapshots: &watch::Receiver<Arc<Snapshot>>,
+    decide: impl Fn(Request) -> Result<(), Refused> + Send + Sync + 'static,
+) -> Result<(Page, std::net::TcpListener, watch::Sender<Arc<web_ui::Health>>), LineError> {
+    let listener = std::net::TcpListener::bind(settings.page.listen).map_err(at(&format!("the page cannot listen on {}", settings.page.listen)))?;
+    listener.set_nonblocking(true).map_err(at("the page's listener"))?;
+    let (told, health) = watch::channel(Arc::new(board.health(&snapshots.borrow())));
+    let sources = Sources {
+        snapshots: snapshots.clone(),
+        health,
+        pictures: Arc::new(people.clone()),
+        records: Arc::new(people.clone()),
+        decide: Arc::new(decide),
+    };
+    let page = Page::new(PageSettings::new(settings.page.listen, settings.page.users.clone()), sources).map_err(at("there is no page"))?;
+    Ok((page, listener, told))
+}
+
+/// Serves the page until told to stop.
+pub fn serve(web: &tokio::runtime::Runtime, page: Page, listener: std::net::TcpListener, stop: watch::Receiver<bool>) {
+    let served = web.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        web_ui::serve(page, listener, told(stop)).await.map_err(std::io::Error::other)
+    });
+    if let Err(error) = served {
+        tracing::error!(error = %chain(&error), "the page is no longer served");
+    }
+}
+
+/// The panel and the health board: both follow the snapshot at their own pace.
+pub struct Panel {
+    device: Option<Device>,
+    language: Language,
+    size: PanelSize,
+    picture: Arc<Mutex<Option<Arc<[u8]>>>>,
+    health: Option<watch::Sender<Arc<web_ui::Health>>>,
+}
+
+impl Panel {
+    /// The panel as configured. Without one, its picture is drawn for the page alone.
+    #[must_use]
+    pub fn new(settings: &Settings, picture: Arc<Mutex<Option<Arc<[u8]>>>>, health: Option<watch::Sender<Arc<web_ui::Health>>>) -> Self {
+        let size = settings.panel.as_ref().map_or(PanelSize { width: 800, height: 480 }, |panel| PanelSize { width: panel.width_pixels, height: panel.height_pixels });
+        let png = settings.panel.as_ref().and_then(|panel| panel.png.as_ref());
+        let device = png.map(|path| Device::Png(PngFile::new(path, size)));
+        let language = match settings.panel.as_ref().map(|panel| panel.language) {
+            Some(PanelLanguage::Zh) => Language::Zh,
+            _ => Language::En,
+        };
+        Self { device, language, size, picture, health }
+    }
+
+    /// Draws until told to stop.
+    pub async fn run(&mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, board: &Board, stop: watch::Receiver<bool>) {
+        let stop = told(stop);
+        tokio::pin!(stop);
+        let mut failed = false;
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            if let Some(health) = &self.health {
+                health.send_replace(Arc::new(board.health(&snapshot)));
+            }
+            if let Err(error) = self.draw(&snapshot)
+                && !std::mem::replace(&mut failed, true)
+            {
+                tracing::warn!(error, "the panel shows nothing");
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(PANEL_INTERVAL) => {}
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                changed = snapshots.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn draw(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let picture = panel::draw(snapshot, self.language, self.size);
+        let png = picture.to_png().map_err(|error| chain(&error))?;
+        *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(png.into());
+        match &mut self.device {
+            Some(device) => device.show(&picture).map_err(|error| chain(&error)),
+            None => Ok(()),
+        }
+    }
+}
