@@ -38,7 +38,7 @@ pub struct Header {
 /// One event and what it caused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// Number of the event since the writer began, from 1. A jump means that lines were lost.
+    /// Number of the event since the last header that does not continue, from 1. A jump means that lines were lost.
     pub n: u64,
     /// When the event came.
     pub now: Timestamp,
@@ -117,7 +117,7 @@ pub enum JournalError {
     NoBeginning(PathBuf),
 }
 
-/// Number of effects and SHA-256 over their JSON bytes, as a journal keeps it and a replay recomputes it.
+/// SHA-256 over the JSON bytes of the list of effects, as a journal keeps it and a replay recomputes it.
 pub fn digest_of(effects: &[Effect]) -> Result<Digest, serde_json::Error> {
     let mut hasher = Hasher(Sha256::new());
     serde_json::to_writer(&mut hasher, effects)?;
@@ -201,7 +201,7 @@ impl JournalWriter {
         self.note(flushed.map_err(|source| failed("write", &path, source)));
     }
 
-    /// Events that were not written.
+    /// Events known not to be written (what a failing file still had in its buffer shows as a gap to the reader).
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -405,4 +405,127 @@ fn files(dir: &Path) -> Result<Vec<(u32, PathBuf)>, JournalError> {
 
 fn failed(what: &'static str, path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use station::piece::{Arrival, PieceId};
+    use station::record::EntryNumber;
+    use station::units::EncoderCount;
+
+    fn event(number: u32) -> Event {
+        if number.is_multiple_of(3) {
+            return Event::Tick;
+        }
+        let arrival =
+            Arrival { piece: PieceId(number), serial: Some(format!("S{number}")), lot: 1, encoder: EncoderCount(number), golden: false };
+        Event::Arrived(arrival)
+    }
+
+    fn now(number: u32) -> Timestamp {
+        Timestamp { wall_micros: i64::from(number), mono_micros: u64::from(number) }
+    }
+
+    fn effects(number: u32) -> Vec<Effect> {
+        (0..number % 4).map(|beat| Effect::Command(station::line::LineCommand::Beat(u16::try_from(beat).unwrap()))).collect()
+    }
+
+    fn written(dir: &Path, settings: JournalSettings, events: u32) -> JournalWriter {
+        let mut writer = JournalWriter::create(dir, settings, "jidoka 0.1.0", json!({"recipe": "pcb"}), json!({"last": 7})).unwrap();
+        (1..=events).for_each(|number| writer.record(now(number), &event(number), &effects(number)));
+        writer.flush();
+        assert!(writer.trouble().is_none());
+        writer
+    }
+
+    #[test]
+    fn what_was_written_is_read_across_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = JournalSettings { file_bytes: 2000, files_max: 100 };
+        written(dir.path(), settings, 200);
+        assert!(files(dir.path()).unwrap().len() > 5);
+        let mut reader = JournalReader::open(dir.path()).unwrap();
+        assert_eq!((reader.header().station["recipe"].as_str(), reader.header().resume["last"].as_u64()), (Some("pcb"), Some(7)));
+        for number in 1..=200 {
+            let line = reader.next().unwrap().unwrap();
+            assert_eq!((line.n, line.now, line.event), (u64::from(number), now(number), event(number)));
+            assert_eq!((line.effects, line.digest), (effects(number).len(), digest_of(&effects(number)).unwrap()));
+        }
+        assert!(reader.next().is_none() && !reader.is_torn());
+    }
+
+    #[test]
+    fn a_digest_is_the_digest_of_the_json() {
+        let json = serde_json::to_vec(&effects(3)).unwrap();
+        assert_eq!(digest_of(&effects(3)).unwrap(), Digest::of(&json));
+        assert_eq!(json, br#"[{"command":{"beat":0}},{"command":{"beat":1}},{"command":{"beat":2}}]"#);
+    }
+
+    #[test]
+    fn old_files_go_and_a_fresh_beginning_can_be_replayed() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = JournalSettings { file_bytes: 2000, files_max: 3 };
+        let mut writer = written(dir.path(), settings, 200);
+        assert_eq!(files(dir.path()).unwrap().len(), 3);
+        let refused = JournalReader::open(dir.path()).unwrap_err();
+        assert!(matches!(refused, JournalError::NoBeginning(_)), "{refused}");
+        writer.begin(json!("station"), json!("now"));
+        (1..=4).for_each(|number| writer.record(now(number), &event(number), &[]));
+        drop(writer);
+        let reader = JournalReader::open(dir.path()).unwrap();
+        assert_eq!(reader.header().resume, json!("now"));
+        assert_eq!(reader.map(|line| line.unwrap().n).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_told_and_a_damaged_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        written(dir.path(), JournalSettings::default(), 9);
+        let path = dir.path().join("00000001.jsonl");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 5]).unwrap();
+        let mut reader = JournalReader::open(&path).unwrap();
+        assert_eq!(reader.by_ref().map(Result::unwrap).count(), 8);
+        assert!(reader.is_torn());
+
+        let text = String::from_utf8(whole.clone()).unwrap();
+        fs::write(&path, text.replacen("\"S5\"", "S5", 1)).unwrap();
+        let lines: Vec<_> = JournalReader::open(&path).unwrap().collect();
+        assert_eq!(lines.len(), 5);
+        let told = lines[4].as_ref().unwrap_err().to_string();
+        assert!(told.contains("line 6"), "{told}");
+
+        fs::write(&path, text.lines().filter(|line| !line.contains("\"S5\"")).fold(String::new(), |all, line| all + line + "\n")).unwrap();
+        let last = JournalReader::open(&path).unwrap().last().unwrap().unwrap_err();
+        assert!(matches!(last, JournalError::Gap { line: 6, before: 4, found: 6, .. }), "{last}");
+
+        fs::write(&path, text.replacen("\"format\":1", "\"format\":9", 1)).unwrap();
+        assert!(matches!(JournalReader::open(&path), Err(JournalError::Format { format: 9, .. })));
+        fs::write(&path, b"").unwrap();
+        assert!(matches!(JournalReader::open(&path), Err(JournalError::Line { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_disk_that_refuses_costs_events_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("journal");
+        let mut writer = written(&home, JournalSettings { file_bytes: 300, files_max: 4 }, 0);
+        fs::remove_dir_all(&home).unwrap();
+        fs::File::create(&home).unwrap().write_all(b"no directory").unwrap();
+        for number in 1..=20 {
+            writer.record(now(number), &Event::Kept(EntryNumber(u64::from(number))), &[]);
+        }
+        assert!(writer.lost() > 10, "{}", writer.lost());
+        assert!(writer.trouble().is_some() && writer.trouble().is_none());
+        fs::remove_file(&home).unwrap();
+        fs::create_dir(&home).unwrap();
+        let lost = writer.lost();
+        writer.begin(json!(1), json!(2));
+        writer.record(now(1), &Event::Tick, &[]);
+        drop(writer);
+        assert!(lost > 0);
+        assert_eq!(JournalReader::open(&home).unwrap().map(Result::unwrap).count(), 1);
+    }
 }

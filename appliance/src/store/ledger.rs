@@ -92,6 +92,12 @@ pub enum LedgerError {
         #[source]
         source: FrameFault,
     },
+    /// A piece record is gone.
+    #[error("piece record {result_id} is no longer in the ledger: run `jidoka verify`")]
+    Lost {
+        /// Its number.
+        result_id: u64,
+    },
     /// The ledger cannot be walked.
     #[error(transparent)]
     Walk(#[from] WalkError),

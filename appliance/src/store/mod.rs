@@ -50,6 +50,8 @@ const LEDGER: &str = "ledger";
 const VIEW_SYNC_EVERY: usize = 512;
 /// A view or ballast that is missing is tried again after this many entries.
 const MEND_EVERY: usize = 256;
+/// Piece records looked back at to find where a missing one should be, before the whole ledger is read.
+const LOOK_BACK: usize = 64;
 /// Pictures deleted at once when the disk is full.
 const SHED_BYTES: u64 = 1 << 20;
 
@@ -189,8 +191,8 @@ pub struct Store {
     images: Arc<Images>,
     outboxes: Mutex<BTreeMap<String, Arc<Parcels>>>,
     past: Past,
-    /// Held as long as the store is open.
-    _lock: File,
+    /// Locked as long as the store is open.
+    lock: File,
 }
 
 #[derive(Debug)]
@@ -225,7 +227,60 @@ impl Shared {
     /// sled refuses everything after its first I/O error, so a view that failed is closed and opened again later.
     fn view_failed(&self, error: &ViewError) {
         tracing::warn!(%error, "the index is closed; records are kept all the same");
+        View::doubt(&self.dir.join(VIEW), error);
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Err(error.to_string());
+    }
+
+    /// Does something with the view, and closes the view if that fails.
+    fn ask<T>(&self, question: impl FnOnce(&View) -> Result<T, ViewError>) -> Result<T, StoreError> {
+        let view = self.view()?;
+        let answer = question(&view);
+        drop(view);
+        answer.map_err(|error| {
+            self.view_failed(&error);
+            error.into()
+        })
+    }
+
+    /// The entry of a piece record; `None` if there is none of that number. What the view says is checked against the ledger.
+    fn piece(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
+        if result_id == 0 || result_id > self.kept_pieces() {
+            return Ok(None);
+        }
+        let ledger_dir = self.ledger_dir();
+        let place = self.ask(|view| view.place(result_id))?;
+        let read = place.map(|place| ledger::read_at(&ledger_dir, place)).transpose();
+        match read {
+            Ok(Some((entry, _))) if piece_number(&entry) == Some(result_id) => return Ok(Some(entry)),
+            Err(error) if !matches!(error, LedgerError::Damaged { .. }) => return Err(error.into()),
+            _ => {}
+        }
+        // Either the record is damaged or the view is wrong. The ledger decides.
+        let mut found = None;
+        let from = self.ask(|view| self.last_known_before(view, result_id))?;
+        ledger::read_from(&ledger_dir, from, &mut |kept| match piece_number(&kept.entry) {
+            Some(number) if number >= result_id => {
+                found = (number == result_id).then_some(kept.place);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        })?;
+        match (found, read) {
+            (Some(_), _) => self.ask(|view| Err(view.wrong(&format_args!("piece record {result_id} lies elsewhere in the ledger")))),
+            (None, Err(error)) => Err(error.into()),
+            (None, Ok(_)) => Err(LedgerError::Lost { result_id }.into()),
+        }
+    }
+
+    /// Number of an entry from which on a piece record must be found, if it is there at all.
+    fn last_known_before(&self, view: &View, result_id: u64) -> Result<EntryNumber, ViewError> {
+        for before in (1..result_id).rev().take(LOOK_BACK) {
+            let entry = view.place(before)?.and_then(|place| ledger::read_at(&self.ledger_dir(), place).ok());
+            if let Some((entry, _)) = entry.filter(|(entry, _)| piece_number(entry) == Some(before)) {
+                return Ok(entry.number);
+            }
+        }
+        Ok(EntryNumber(1))
     }
 
     fn kept_pieces(&self) -> u64 {
@@ -257,7 +312,7 @@ impl Store {
         let seen = Mutex::new((ledger.head(), report.ballast));
         let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen });
         let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0, unmended: 0 });
-        Ok((Self { shared, writer, images, outboxes: Mutex::default(), past, _lock: lock }, report))
+        Ok((Self { shared, writer, images, outboxes: Mutex::default(), past, lock }, report))
     }
 
     /// What the station must know of the time before this opening: where the chain ends, the last checkpoint, and what followed.
@@ -379,23 +434,22 @@ impl Store {
 
     /// The entry of a piece record; `None` if there never was one. A damaged one is an error, never a wrong answer.
     pub fn piece(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
-        let place = self.shared.view()?.place(result_id)?;
-        Ok(place.map(|place| ledger::read_at(&self.shared.ledger_dir(), place)).transpose()?.map(|(entry, _)| entry))
+        self.shared.piece(result_id)
     }
 
     /// Every piece record with this serial, oldest first.
     pub fn find(&self, serial: &str) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&self.shared.view()?.with_serial(serial)?)
+        self.entries(&self.shared.ask(|view| view.with_serial(serial))?)
     }
 
     /// Every piece record of this PLC piece number, oldest first (a PLC may count from the start again).
     pub fn find_piece(&self, piece: PieceId) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&self.shared.view()?.with_piece(piece)?)
+        self.entries(&self.shared.ask(|view| view.with_piece(piece))?)
     }
 
     /// The last `limit` piece records with this verdict, newest first.
     pub fn last_with(&self, verdict: Verdict, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&self.shared.view()?.with_verdict(verdict, limit)?)
+        self.entries(&self.shared.ask(|view| view.with_verdict(verdict, limit))?)
     }
 
     fn entries(&self, result_ids: &[u64]) -> Result<Vec<Entry>, StoreError> {
@@ -428,6 +482,10 @@ impl Drop for Store {
             && let Err(error) = view.sync()
         {
             tracing::warn!(%error, "the index was not written; the next start reads it from the ledger");
+        }
+        // Closing is not enough: a process that is just being started by this one holds a copy of every open file until it runs.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the store's lock was not given back");
         }
     }
 }
@@ -472,6 +530,13 @@ fn rebuild(dir: &Path, head: Head, reason: String) -> (Result<View, String>, Vie
             let missing = format!("{reason}; building it again failed: {error}");
             (Err(missing.clone()), ViewReport { missing: Some(missing), ..ViewReport::default() })
         }
+    }
+}
+
+const fn piece_number(entry: &Entry) -> Option<u64> {
+    match &entry.body {
+        Body::Piece(piece) => Some(piece.result_id),
+        _ => None,
     }
 }
 

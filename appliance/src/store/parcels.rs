@@ -11,9 +11,9 @@
 //! `outbox/NAME.mark` is a copy of the standing, some hundred deliveries old at most: if the view is lost, delivery starts again
 //! from there and not from the first record. First line: CRC32C of the rest, in hexadecimal; then one line of JSON.
 
-use super::ledger::{self, LedgerError};
+use super::ledger::LedgerError;
 use super::view::{Standing, View, ViewError};
-use super::{Shared, lock};
+use super::{Shared, StoreError, lock};
 use crate::outbox::{Outbox, OutboxCounts, OutboxError, Parcel};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,19 +89,13 @@ impl Parcels {
         if new == *old {
             return Ok(());
         }
-        let view = self.shared.view().map_err(|error| self.fail(error))?;
-        view.settle(&self.backend, &old, &new).map_err(|error| self.broken(&error))?;
+        self.shared.ask(|view| view.settle(&self.backend, &old, &new)).map_err(|error| self.fail(error))?;
         let mark_due = new.cursor >= *marked + MARK_EVERY || new.quarantined.len() != old.quarantined.len();
         if mark_due && write_mark(&mark_path(&self.shared.dir, &self.backend), &new).is_ok() {
             *marked = new.cursor;
         }
         *lock(&self.standing) = Arc::new(new);
         Ok(())
-    }
-
-    fn broken(&self, error: &ViewError) -> OutboxError {
-        self.shared.view_failed(error);
-        self.fail(error)
     }
 
     fn check(&self, result_ids: &[u64]) -> Result<(), OutboxError> {
@@ -112,11 +106,11 @@ impl Parcels {
         }
     }
 
-    fn parcel(&self, view: &View, result_id: u64) -> Result<Option<Parcel>, OutboxError> {
-        let Some(place) = view.place(result_id).map_err(|error| self.broken(&error))? else { return Ok(None) };
-        match ledger::read_at(&self.shared.ledger_dir(), place) {
-            Ok((entry, _)) => Ok(Some(Parcel { result_id, entry: Arc::new(entry) })),
-            Err(LedgerError::Damaged { .. }) => Ok(None),
+    /// `None` if the record is damaged.
+    fn parcel(&self, result_id: u64) -> Result<Option<Parcel>, OutboxError> {
+        match self.shared.piece(result_id) {
+            Ok(entry) => Ok(entry.map(|entry| Parcel { result_id, entry: Arc::new(entry) })),
+            Err(StoreError::Ledger(LedgerError::Damaged { .. } | LedgerError::Lost { .. })) => Ok(None),
             Err(error) => Err(self.fail(error)),
         }
     }
@@ -132,10 +126,9 @@ impl Outbox for Parcels {
         if limit == 0 || standing.cursor >= kept {
             return Ok(Vec::new());
         }
-        let view = self.shared.view().map_err(|error| self.fail(error))?;
         let (mut parcels, mut damaged) = (Vec::new(), Vec::new());
         for result_id in (standing.cursor + 1..=kept).filter(|id| !standing.ahead.contains(id)) {
-            match self.parcel(&view, result_id)? {
+            match self.parcel(result_id)? {
                 Some(parcel) => parcels.push(parcel),
                 None => damaged.push(result_id),
             }
@@ -143,7 +136,6 @@ impl Outbox for Parcels {
                 break;
             }
         }
-        drop(view);
         for result_id in damaged {
             self.quarantine(result_id, "not sent: the piece record is damaged in the ledger; `jidoka verify` names the place")?;
         }

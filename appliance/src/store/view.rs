@@ -5,7 +5,8 @@
 //! is `flush`, then `fdatasync` of `view/db`, in that order.
 //!
 //! sled can panic while it opens a damaged directory, and a program built with `panic = "abort"` dies of that. So an
-//! `opening` file next to the directory counts attempts that did not come back; after two the directory is set aside.
+//! `opening` file next to the directory counts attempts that did not come back; after two the directory is set aside. A view that
+//! was caught telling something wrong gets a `doubt` file and will not open again.
 //!
 //! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, verdict · `p` piece, result_id ·
 //! `s` serial, 0, result_id · `v` verdict, result_id · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
@@ -32,6 +33,19 @@ pub struct ViewError {
     path: PathBuf,
     what: &'static str,
     cause: String,
+    /// True if it was readable and wrong.
+    is_damage: bool,
+}
+
+impl ViewError {
+    fn new(path: &Path, what: &'static str, cause: &dyn std::fmt::Display) -> Self {
+        Self { path: path.to_owned(), what, cause: cause.to_string(), is_damage: false }
+    }
+
+    fn engine(path: &Path, what: &'static str, error: &sled::Error) -> Self {
+        let is_damage = matches!(error, sled::Error::Corruption { .. } | sled::Error::ReportableBug(_));
+        Self { is_damage, ..Self::new(path, what, error) }
+    }
 }
 
 /// Where one backend stands.
@@ -71,7 +85,10 @@ impl View {
     pub fn open(dir: &Path) -> Result<Self, ViewError> {
         let marker = dir.with_extension("opening");
         let attempts = std::fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u32);
-        let fail = |cause: String| ViewError { path: dir.to_owned(), what: "opened", cause };
+        let fail = |cause: String| ViewError::new(dir, "opened", &cause);
+        if let Ok(why) = std::fs::read_to_string(dir.with_extension("doubt")) {
+            return Err(fail(format!("it was wrong: {why}")));
+        }
         if attempts >= ATTEMPTS_MAX {
             // Whoever opens next starts with a new directory, so it starts counting anew.
             remove_quietly(&marker);
@@ -99,7 +116,7 @@ impl View {
     /// Moves a directory that is of no use out of the way, in place of any moved earlier. Gives back where it is now.
     pub fn set_aside(dir: &Path) -> Result<Option<PathBuf>, ViewError> {
         let aside = dir.with_extension("aside");
-        let fail = |error: std::io::Error| ViewError { path: dir.to_owned(), what: "set aside", cause: error.to_string() };
+        let fail = |error: std::io::Error| ViewError::new(dir, "set aside", &error);
         if !dir.exists() {
             return Ok(None);
         }
@@ -107,7 +124,23 @@ impl View {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
             _ => std::fs::rename(dir, &aside).map_err(fail)?,
         }
+        remove_quietly(&dir.with_extension("doubt"));
         Ok(Some(aside))
+    }
+
+    /// Makes sure that a view that was wrong is not opened again; does nothing for any other error.
+    pub fn doubt(dir: &Path, error: &ViewError) {
+        if !error.is_damage {
+            return;
+        }
+        if let Err(cause) = std::fs::write(dir.with_extension("doubt"), error.to_string()) {
+            tracing::warn!(%cause, "the index is wrong and cannot be marked as such: build it again with `jidoka store rebuild`");
+        }
+    }
+
+    /// It told something that the ledger denies.
+    pub fn wrong(&self, cause: &dyn std::fmt::Display) -> ViewError {
+        ViewError { is_damage: true, ..ViewError::new(&self.dir, "trusted", cause) }
     }
 
     /// The last entry the view knows of.
@@ -174,7 +207,7 @@ impl View {
     /// Everything written so far survives a power cut when this returns.
     pub fn sync(&self) -> Result<(), ViewError> {
         self.db.flush().map_err(|error| self.error("synced", &error))?;
-        File::open(self.dir.join("db")).and_then(|file| file.sync_data()).map_err(|error| self.error("synced", &error))
+        File::open(self.dir.join("db")).and_then(|file| file.sync_data()).map_err(|error| ViewError::new(&self.dir, "synced", &error))
     }
 
     /// Where a piece record lies.
@@ -259,8 +292,8 @@ impl View {
         Ok(be64(&key, key.len().saturating_sub(8)))
     }
 
-    fn error(&self, what: &'static str, cause: &dyn std::fmt::Display) -> ViewError {
-        ViewError { path: self.dir.clone(), what, cause: cause.to_string() }
+    fn error(&self, what: &'static str, error: &sled::Error) -> ViewError {
+        ViewError::engine(&self.dir, what, error)
     }
 }
 

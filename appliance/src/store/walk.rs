@@ -158,14 +158,27 @@ pub fn walk(ledger: &Path, segments: &[SegmentFile], from: From, acked: EntryNum
     let last = (from == From::Start).then_some((0, Some(Digest::default())));
     let mut walker = Walker { ledger, acked: acked.0, last, found: Found::default() };
     for (index, file) in segments.iter().enumerate() {
-        let limit = segments[index + 1..].iter().find_map(|next| next.first);
-        let is_last = index + 1 == segments.len();
-        if walker.segment(*file, limit, is_last, visit).is_break() {
+        let after = &segments[index + 1..];
+        let bounds = Bounds {
+            limit: after.iter().find_map(|next| next.first),
+            is_before_unknown: after.first().is_some_and(|next| next.first.is_none()),
+            is_last: after.is_empty(),
+        };
+        if walker.segment(*file, bounds, visit).is_break() {
             return walker.found;
         }
     }
     walker.finish(segments);
     walker.found
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Where the next segment that can tell begins: frames from there on do not count.
+    limit: Option<EntryNumber>,
+    /// The very next segment cannot tell: what is missing at this one's end may have been there.
+    is_before_unknown: bool,
+    is_last: bool,
 }
 
 struct Walker<'l> {
@@ -177,7 +190,7 @@ struct Walker<'l> {
 }
 
 impl Walker<'_> {
-    fn segment(&mut self, file: SegmentFile, limit: Option<EntryNumber>, is_last: bool, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    fn segment(&mut self, file: SegmentFile, bounds: Bounds, visit: &mut Visit<'_>) -> ControlFlow<()> {
         let path = segment::path(self.ledger, file.ordinal);
         let bytes = std::fs::read(&path);
         let faults_before = self.found.fault_count;
@@ -190,7 +203,7 @@ impl Walker<'_> {
         let bytes = bytes.unwrap_or_default();
         let header = Header::decode(&bytes).ok();
         let parts = segment::parts(&bytes);
-        if is_last && readable && header.is_none() && !parts.iter().any(|part| matches!(part, Part::Frame(_))) {
+        if bounds.is_last && readable && header.is_none() && !parts.iter().any(|part| matches!(part, Part::Frame(_))) {
             let expected = self.expected(None);
             if self.acked < expected {
                 self.found.torn = Some(Torn { file: path, from: 0, bytes: len64(bytes.len()) });
@@ -198,8 +211,8 @@ impl Walker<'_> {
             }
         }
         self.header(&path, file, header, readable);
-        self.parts(&path, file, &parts, limit, is_last, visit)?;
-        if is_last {
+        self.parts(&path, file, &parts, bounds, visit)?;
+        if bounds.is_last {
             self.found.appendable = header.is_some() && self.found.fault_count == faults_before;
         }
         ControlFlow::Continue(())
@@ -238,20 +251,12 @@ impl Walker<'_> {
         }
     }
 
-    fn parts(
-        &mut self,
-        path: &Path,
-        file: SegmentFile,
-        parts: &[Part<'_>],
-        limit: Option<EntryNumber>,
-        is_last: bool,
-        visit: &mut Visit<'_>,
-    ) -> ControlFlow<()> {
+    fn parts(&mut self, path: &Path, file: SegmentFile, parts: &[Part<'_>], bounds: Bounds, visit: &mut Visit<'_>) -> ControlFlow<()> {
         let mut hole: Option<(u64, u64)> = None;
         for (index, part) in parts.iter().enumerate() {
             match part {
                 Part::Hole { from, to } => {
-                    if is_last && self.is_torn(&parts[index + 1..]) {
+                    if bounds.is_last && self.is_torn(&parts[index + 1..]) {
                         let end = parts.last().map_or(*to, |part| part_end(part));
                         self.found.torn = Some(Torn { file: path.to_owned(), from: len64(*from), bytes: len64(end - from) });
                         return ControlFlow::Continue(());
@@ -259,14 +264,14 @@ impl Walker<'_> {
                     hole = Some((len64(*from), len64(*to)));
                 }
                 Part::Frame(frame) => {
-                    if limit.is_some_and(|limit| frame.number >= limit) {
+                    if bounds.limit.is_some_and(|limit| frame.number >= limit) {
                         break;
                     }
                     self.frame(path, file, frame, hole.take(), visit)?;
                 }
             }
         }
-        let (Some(limit), Some((last, _))) = (limit, self.last) else {
+        let (Some(limit), Some((last, _))) = (bounds.limit, self.last) else {
             if let Some(range) = hole {
                 let lost = (self.expected(None), self.acked);
                 self.lost(path, range, lost);
@@ -274,7 +279,7 @@ impl Walker<'_> {
             }
             return ControlFlow::Continue(());
         };
-        if last + 1 < limit.0 {
+        if last + 1 < limit.0 && (hole.is_some() || !bounds.is_before_unknown) {
             let end = parts.last().map_or(HEADER_LEN, part_end);
             self.lost(path, hole.unwrap_or((len64(end), len64(end))), (last + 1, limit.0 - 1));
             self.last = Some((limit.0 - 1, None));
