@@ -1,6 +1,6 @@
 //! What a package reaches at its own thresholds: on drawn boards, and on DeepPCB's training part if it is there.
 //!
-//! `cargo run -p vision-models --example evaluate -- [--package DIR] [--boards N] [--folder DIR] [--scores FILE]`
+//! `cargo run -p vision-models --example evaluate -- [--package DIR] [--boards N] [--seeds A,B,…] [--folder DIR] [--scores FILE]`
 //!
 //! `--scores` writes every finding above the floor with what it belongs to, one line each, to choose thresholds from.
 
@@ -38,10 +38,11 @@ impl Bench {
             let faults = truth.truth(piece);
             for finding in &inspection.findings {
                 let hit = faults.iter().position(|fault| belongs(finding, fault)).map_or(-1, |n| i64::try_from(n).unwrap_or(-1));
-                writeln!(self.lines, "{title} {} {} {} {:.4} {hit}", piece.0, faults.len(), finding.class.0, finding.score)?;
+                let (class, score, at) = (finding.class.0, finding.score, finding.bounds);
+                writeln!(self.lines, "{title} {} {} {class} {score:.4} {hit} {:.0} {:.0}", piece.0, faults.len(), at.x1, at.y1)?;
             }
             if inspection.findings.is_empty() {
-                writeln!(self.lines, "{title} {} {} 0 0 -1", piece.0, faults.len())?;
+                writeln!(self.lines, "{title} {} {} 0 0 -1 0 0", piece.0, faults.len())?;
             }
             total += score(&self.defects(&inspection.findings), &faults);
             let micros = inspection.micros;
@@ -92,7 +93,7 @@ fn share(part: u64, whole: u64) -> f64 {
 fn main() -> Result<(), Box<dyn Error>> {
     let home = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| "vision-models".into()));
     let (mut package, mut folder) = (home.join("packages/pcb"), home.join("../../shared/data/deeppcb"));
-    let (mut count, mut scores) = (500, None);
+    let (mut count, mut scores, mut seeds) = (500, None, vec![7, 11, 1234]);
     let mut arguments = std::env::args().skip(1);
     while let Some(key) = arguments.next() {
         let value = arguments.next().ok_or(format!("{key} needs a value"))?;
@@ -100,6 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--package" => package = value.into(),
             "--boards" => count = value.parse()?,
             "--folder" => folder = value.into(),
+            "--seeds" => seeds = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--scores" => scores = Some(value),
             _ => return Err(format!("unknown option {key}").into()),
         }
@@ -109,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let package = Package::open(&package)?;
     let detector = Detector::load(&Runtime::find()?, &package, Arc::clone(&clock))?;
     let mut bench = Bench { detector, classes: package.classes(), lines: String::new() };
-    for seed in [7, 11, 1234] {
+    for seed in seeds {
         for bad_share in [0.1, 1.0] {
             let boards = Arc::new(Boards::new(BoardSettings { seed, bad_share, ..BoardSettings::default() })?);
             let camera = GeneratedBoards::new("cam0", Arc::clone(&boards), Arc::default(), Arc::clone(&clock));

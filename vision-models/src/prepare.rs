@@ -5,7 +5,7 @@
 //! two pixels with them; the input buffer is used again for every frame.
 
 use crate::package::Input;
-use opencv::core::{self, BORDER_CONSTANT, BORDER_REPLICATE, CV_32F, Mat, MatTrait, MatTraitConst, Scalar, Size, ToInputArray};
+use opencv::core::{self, BORDER_CONSTANT, BORDER_REPLICATE, CV_8U, CV_32F, Mat, MatTrait, MatTraitConst, Scalar, Size, ToInputArray};
 use opencv::imgproc::{self, INTER_AREA, INTER_LINEAR};
 use station::inspection::PixelBox;
 use thiserror::Error;
@@ -168,16 +168,26 @@ fn fill_plane(grey: Grey<'_>, geometry: &Geometry, layout: &Input, plane: &mut [
         }
         image = Some(next);
     }
+    // Bytes saturate, so this one pass also cuts off what lies beyond black and white.
+    let (gain, shift) = stretch(layout);
+    let mut stretched = Mat::default();
+    match &image {
+        Some(image) => image.convert_to(&mut stretched, CV_8U, gain, shift)?,
+        None => source.convert_to(&mut stretched, CV_8U, gain, shift)?,
+    }
     // The target has the right size and type already, so OpenCV writes into it instead of reserving memory of its own.
     let place = target.data_mut();
-    match &image {
-        Some(image) => image.convert_to(&mut target, CV_32F, layout.scale, layout.offset)?,
-        None => source.convert_to(&mut target, CV_32F, layout.scale, layout.offset)?,
-    }
+    stretched.convert_to(&mut target, CV_32F, layout.scale, layout.offset)?;
     if target.data_mut() != place {
         return Err(opencv::Error::new(core::StsUnmatchedSizes, "the input plane was not written in place"));
     }
     Ok(())
+}
+
+/// Factor and summand that make `black` 0 and `white` 255.
+fn stretch(layout: &Input) -> (f64, f64) {
+    let gain = 255.0 / f64::from(layout.white.saturating_sub(layout.black).max(1));
+    (gain, -f64::from(layout.black) * gain)
 }
 
 /// OpenCV's sizes are signed; frames have at most 16 384 pixels a side.

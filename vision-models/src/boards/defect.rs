@@ -169,11 +169,11 @@ impl Ground<'_> {
     fn mousebite(&self, random: &mut Random) -> Option<Vec<Shape>> {
         let (edge, out) = self.edge(random)?;
         let thick = self.run(edge, out, true, 0.0).max(self.run(edge, Point::new(-out.x, -out.y), true, 40.0));
-        let depth = random.between(4.5, 9.0).min(thick * 0.6);
-        if depth < 3.8 {
+        let depth = random.between(5.0, 9.5).min(thick * 0.6);
+        if depth < 4.6 {
             return None;
         }
-        let radius = random.between(3.5, 6.0);
+        let radius = random.between(4.0, 6.5);
         let centre = edge.towards(out, radius - depth);
         let reach = random.between(1.0, 4.0);
         let along = out.turned();

@@ -137,7 +137,7 @@ impl Router {
             }
             for cell in cells {
                 if self.random.chance(0.2) {
-                    let radius = self.random.between(5.0, 10.0);
+                    let radius = self.random.between(8.0, 12.0);
                     self.holes.push(Shape::Disc { centre: self.place(cell), radius });
                 }
                 self.taken.insert(cell);
@@ -218,7 +218,7 @@ impl Router {
             Pad::Via => {
                 self.copper.push(Shape::Disc { centre, radius: half });
                 if self.random.chance(0.5) {
-                    self.holes.push(Shape::Disc { centre, radius: half * 0.4 });
+                    self.holes.push(Shape::Disc { centre, radius: half * 0.55 });
                 }
             }
         }

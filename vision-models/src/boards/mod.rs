@@ -146,16 +146,16 @@ impl Boards {
     fn plan(&self, piece: PieceId) -> Plan {
         let mut random = Random::new(self.settings.seed, u64::from(piece.0));
         let design = self.design_of(piece);
-        let off = |random: &mut Random| random.between(-1.2, 1.2);
+        let off = |random: &mut Random| random.between(-1.0, 1.0);
         let mut plan = Plan {
             design,
             shift: Point::new(off(&mut random), off(&mut random)),
-            etch: random.between(-0.35, 0.35),
-            ragged: Ragged { salt: random.bits(), fine: random.between(0.3, 0.8), coarse: random.between(0.0, 0.4) },
+            etch: random.between(-0.3, 0.3),
+            ragged: Ragged { salt: random.bits(), fine: random.between(0.25, 0.6), coarse: random.between(0.0, 0.3) },
             light: Light {
-                bare: random.between(238.0, 252.0),
-                copper: random.between(3.0, 14.0),
-                fall: Point::new(random.between(-8.0, 8.0), random.between(-8.0, 8.0)),
+                bare: random.between(218.0, 252.0),
+                copper: random.between(4.0, 30.0),
+                fall: Point::new(random.between(-12.0, 12.0), random.between(-12.0, 12.0)),
             },
             flaws: Vec::new(),
             truth: Vec::new(),
@@ -205,7 +205,7 @@ impl Boards {
             }
         }
         let side = coordinate(SIDE);
-        (count >= 14).then(|| PixelBox {
+        (count >= 20).then(|| PixelBox {
             x1: (left - TRUTH_MARGIN).max(0.0),
             y1: (top - TRUTH_MARGIN).max(0.0),
             x2: (right + TRUTH_MARGIN).min(side),

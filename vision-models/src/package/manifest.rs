@@ -49,7 +49,8 @@ pub enum Task {
     Compare,
 }
 
-/// What goes into the model: planes of `pixel * scale + offset`.
+/// What goes into the model: planes of grey levels that are stretched (`black` and darker becomes 0, `white` and brighter
+/// becomes 255) and then taken as `level * scale + offset`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -59,7 +60,11 @@ pub struct Input {
     pub layout: Layout,
     /// What its planes are, in order.
     pub planes: Vec<Plane>,
-    /// Factor from grey level (0…255) to input.
+    /// Grey levels up to this are black. With `white` it takes out light that changes and the noise of flat areas.
+    pub black: u8,
+    /// Grey levels from this on are white.
+    pub white: u8,
+    /// Factor from stretched grey level (0…255) to input.
     pub scale: f64,
     /// Added after the factor.
     pub offset: f64,
@@ -204,6 +209,7 @@ impl Manifest {
         need(!self.version.is_empty(), "version must not be empty");
         need(self.pixel_size_mm.is_finite() && self.pixel_size_mm > 0.0, "pixel_size_mm must be a positive number");
         need(self.input.planes == [Plane::Test, Plane::Golden], "input.planes must be [\"test\", \"golden\"] for the task compare");
+        need(self.input.black < self.input.white, "input.black must be below input.white");
         need(self.input.scale.is_finite() && self.input.scale != 0.0, "input.scale must be a number other than 0");
         need(self.input.offset.is_finite(), "input.offset must be a number");
         let stride = self.output.stride;
