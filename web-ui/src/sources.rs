@@ -1,0 +1,61 @@
+//! Where the page gets what it shows, and where decisions go: the page's only ties to the rest of the appliance.
+
+use crate::health::Health;
+use station::action::Request;
+use station::piece::PieceId;
+use station::snapshot::Snapshot;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Everything the page stands on.
+#[derive(Clone)]
+pub struct Sources {
+    /// The latest snapshot. Only the latest counts.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The latest health.
+    pub health: watch::Receiver<Arc<Health>>,
+    /// Frames and the panel's picture.
+    pub pictures: Arc<dyn Pictures>,
+    /// What was kept of a piece.
+    pub records: Arc<dyn Records>,
+    /// Hands a decision to the judging thread. Must not wait: it takes the decision or refuses it.
+    pub decide: Arc<dyn Fn(Request) -> Result<(), Refused> + Send + Sync>,
+}
+
+/// A frame as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The piece on it.
+    pub piece: PieceId,
+    /// The frame as JPEG, in the frame's own size so that boxes fit.
+    pub jpeg: Arc<[u8]>,
+}
+
+/// Frames and the panel's picture. Every method may block; at most a few run at a time.
+pub trait Pictures: Send + Sync {
+    /// The latest frame.
+    fn latest(&self) -> Option<Picture>;
+    /// The frame of one piece, by its result number; `None` if it is not kept (any more).
+    fn of(&self, result_id: u64) -> Option<Picture>;
+    /// What the panel shows, as PNG.
+    fn panel(&self) -> Option<Arc<[u8]>>;
+}
+
+/// What was kept of a piece. Every method may block; at most a few run at a time.
+pub trait Records: Send + Sync {
+    /// The record of one piece, by its result number.
+    fn piece(&self, result_id: u64) -> Option<serde_json::Value>;
+    /// The latest record of one serial.
+    fn find(&self, serial: &str) -> Option<serde_json::Value>;
+}
+
+/// Why a decision was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The judging thread's queue is full.
+    #[error("the judging thread is busy")]
+    Busy,
+    /// The appliance is stopping.
+    #[error("the appliance is stopping")]
+    Stopping,
+}
