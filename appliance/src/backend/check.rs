@@ -8,6 +8,9 @@ use crate::upload::uri::is_uri;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// Prefixes that the EPCIS context itself declares.
+const GS1_PREFIXES: [&str; 8] = ["cbv", "cbvmda", "dcterms", "epcis", "gs1", "owl", "rdfs", "xsd"];
+
 /// A JSON object.
 type Object = Map<String, Value>;
 
@@ -102,9 +105,9 @@ impl Checker {
 
     /// The name of an extension is a URI, or a term whose prefix the context declares.
     fn extension(&mut self, place: &str, name: &str) {
-        let declared = name
-            .split_once(':')
-            .is_some_and(|(prefix, rest)| rest.starts_with("//") || prefix == "urn" || self.prefixes.contains_key(prefix));
+        let declared = name.split_once(':').is_some_and(|(prefix, rest)| {
+            rest.starts_with("//") || prefix == "urn" || GS1_PREFIXES.contains(&prefix) || self.prefixes.contains_key(prefix)
+        });
         if !is_uri(name) {
             self.problem(place, "unknown field");
         } else if !declared {
@@ -182,6 +185,7 @@ impl Checker {
                 let sensed = some("sensorElementList") && event.contains_key("readPoint");
                 length("epcList").is_some() || some("quantityList") || sensed
             }
+            "TransactionEvent" if !some("bizTransactionList") => false,
             "TransactionEvent" => length("epcList").is_some() || some("quantityList") || action == "DELETE",
             "TransformationEvent" => {
                 let (input, output) =

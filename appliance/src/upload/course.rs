@@ -20,6 +20,15 @@ const JOB_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause between two questions about a capture job.
 const JOB_PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// The size of what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// Parcels.
+    pub parcels: usize,
+    /// Bytes of the body.
+    pub bytes: usize,
+}
+
 /// How delivery goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
@@ -64,6 +73,7 @@ pub struct Course {
     failures: u32,
     asked: u32,
     quarantines_in_a_row: u32,
+    bytes_accepted_max: usize,
     dice: u64,
 }
 
@@ -82,6 +92,7 @@ impl Course {
             failures: 0,
             asked: 0,
             quarantines_in_a_row: 0,
+            bytes_accepted_max: 0,
             dice: seed,
         }
     }
@@ -112,11 +123,12 @@ impl Course {
         (self.quarantines_in_a_row >= QUARANTINES_IN_A_ROW_MAX).then_some(self.pause_max)
     }
 
-    /// What follows from `outcome` for a batch of `size` parcels.
-    pub fn judge(&mut self, outcome: Outcome, size: usize) -> Move {
+    /// What follows from `outcome` for what was sent.
+    pub fn judge(&mut self, outcome: Outcome, sent: Sent) -> Move {
+        let size = sent.parcels;
         match outcome {
             Outcome::Stored => {
-                self.stored(size);
+                self.stored(sent);
                 Move::Deliver
             }
             Outcome::Accepted(job) => {
@@ -129,6 +141,10 @@ impl Course {
             }
             Outcome::JobUnknown => self.wait("the backend does not know the capture job".to_owned(), None, false, false),
             Outcome::Exists(_) if size <= 1 => Move::LookUp,
+            Outcome::TooLarge(limits, words) if size <= 1 && self.should_have_fitted(sent.bytes, limits) => {
+                let words = format!("one record of {} bytes is within what this backend takes, yet: {words}", sent.bytes);
+                self.wait(words, None, true, false)
+            }
             Outcome::Refused(words) | Outcome::TooLarge(_, words) if size <= 1 => Move::Quarantine(words),
             Outcome::Exists(_) | Outcome::Refused(_) => {
                 self.suspects = size;
@@ -145,7 +161,15 @@ impl Course {
         }
     }
 
-    fn stored(&mut self, size: usize) {
+    /// True if a body of this size is within the announced limit, or one as large was taken before: then it is not the
+    /// record that is wrong.
+    fn should_have_fitted(&self, bytes: usize, limits: Limits) -> bool {
+        limits.bytes.or(self.limits.bytes).map_or(bytes <= self.bytes_accepted_max, |limit| bytes <= limit)
+    }
+
+    fn stored(&mut self, sent: Sent) {
+        let size = sent.parcels;
+        self.bytes_accepted_max = self.bytes_accepted_max.max(sent.bytes);
         self.failures = 0;
         self.quarantines_in_a_row = 0;
         self.suspects = self.suspects.saturating_sub(size);
@@ -161,7 +185,9 @@ impl Course {
         self.failures = self.failures.saturating_add(1);
         let half = full / 2;
         let jittered = half + half.mul_f64(self.roll());
-        let pause = jittered.max(after.unwrap_or_default()).min(self.pause_max);
+        let wanted = jittered.max(after.unwrap_or_default()).min(self.pause_max);
+        // Whole microseconds, because that is what clocks here count.
+        let pause = Duration::from_micros(u64::try_from(wanted.as_micros()).unwrap_or(u64::MAX));
         Move::Wait(Trouble { words, alarm, pause, keep_job })
     }
 
@@ -189,6 +215,10 @@ fn doubled(base: Duration, times: u32, max: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    fn sent(parcels: usize) -> Sent {
+        Sent { parcels, bytes: parcels * 1000 }
+    }
+
     fn course(batch_max: usize) -> Course {
         Course::new(batch_max, Duration::from_secs(1), Duration::from_secs(300), 7)
     }
@@ -202,7 +232,7 @@ mod tests {
             let size = course.batch().min(waiting.len());
             let refused = waiting[..size].iter().any(|parcel| poison.contains(parcel));
             requests += 1;
-            match course.judge(if refused { Outcome::Refused("no".to_owned()) } else { Outcome::Stored }, size) {
+            match course.judge(if refused { Outcome::Refused("no".to_owned()) } else { Outcome::Stored }, sent(size)) {
                 Move::Deliver => delivered.extend(waiting.drain(..size)),
                 Move::Quarantine(_) => {
                     quarantined.push(waiting.remove(0));
@@ -230,7 +260,7 @@ mod tests {
     fn pauses_double_up_to_the_longest_and_differ_by_seed() {
         let pauses = |seed| {
             let mut course = Course::new(1, Duration::from_secs(1), Duration::from_secs(300), seed);
-            let pause = |outcome| match course.judge(outcome, 1) {
+            let pause = |outcome| match course.judge(outcome, sent(1)) {
                 Move::Wait(trouble) => trouble.pause.as_secs_f64(),
                 other => panic!("{other:?}"),
             };
@@ -248,12 +278,12 @@ mod tests {
     fn what_the_backend_asks_for_is_waited_for_and_success_resets_the_pause() {
         let mut course = course(8);
         let asked = Outcome::Later("429".to_owned(), Some(Duration::from_secs(40)));
-        assert!(matches!(course.judge(asked, 8), Move::Wait(trouble) if trouble.pause == Duration::from_secs(40) && !trouble.alarm));
+        assert!(matches!(course.judge(asked, sent(8)), Move::Wait(trouble) if trouble.pause == Duration::from_secs(40) && !trouble.alarm));
         let forever = Outcome::Later("429".to_owned(), Some(Duration::from_secs(90_000)));
-        assert!(matches!(course.judge(forever, 8), Move::Wait(trouble) if trouble.pause == Duration::from_secs(300)));
-        assert_eq!(course.judge(Outcome::Stored, 8), Move::Deliver);
+        assert!(matches!(course.judge(forever, sent(8)), Move::Wait(trouble) if trouble.pause == Duration::from_secs(300)));
+        assert_eq!(course.judge(Outcome::Stored, sent(8)), Move::Deliver);
         let later = Outcome::Later("503".to_owned(), None);
-        assert!(matches!(course.judge(later, 8), Move::Wait(trouble) if trouble.pause <= Duration::from_secs(1)));
+        assert!(matches!(course.judge(later, sent(8)), Move::Wait(trouble) if trouble.pause <= Duration::from_secs(1)));
     }
 
     #[test]
@@ -262,10 +292,10 @@ mod tests {
             [Outcome::Denied("401".into()), Outcome::NotUnderstood("404".into()), Outcome::Later("500".into(), None), Outcome::JobUnknown]
         {
             let alarm = matches!(outcome, Outcome::Denied(_) | Outcome::NotUnderstood(_));
-            assert!(matches!(course(8).judge(outcome, 1), Move::Wait(trouble) if trouble.alarm == alarm));
+            assert!(matches!(course(8).judge(outcome, sent(1)), Move::Wait(trouble) if trouble.alarm == alarm));
         }
-        assert_eq!(course(8).judge(Outcome::Exists("409".into()), 1), Move::LookUp);
-        assert_eq!(course(8).judge(Outcome::Exists("409".into()), 2), Move::Again);
+        assert_eq!(course(8).judge(Outcome::Exists("409".into()), sent(1)), Move::LookUp);
+        assert_eq!(course(8).judge(Outcome::Exists("409".into()), sent(2)), Move::Again);
     }
 
     #[test]
@@ -273,11 +303,21 @@ mod tests {
         let mut course = course(64);
         course.announced(Limits { events: Some(40), bytes: None });
         assert_eq!(course.batch(), 40);
-        assert_eq!(course.judge(Outcome::TooLarge(Limits::default(), "413".into()), 40), Move::Again);
+        assert_eq!(course.judge(Outcome::TooLarge(Limits::default(), "413".into()), sent(40)), Move::Again);
         assert_eq!(course.batch(), 20);
-        assert_eq!(course.judge(Outcome::Stored, 20), Move::Deliver);
+        assert_eq!(course.judge(Outcome::Stored, sent(20)), Move::Deliver);
         assert_eq!(course.batch(), 22);
-        assert_eq!(course.judge(Outcome::TooLarge(Limits::default(), "413".into()), 1), Move::Quarantine("413".into()));
+    }
+
+    #[test]
+    fn a_single_record_is_too_large_only_if_it_can_be() {
+        let refused = || Outcome::TooLarge(Limits::default(), "413".into());
+        let mut fresh = course(8);
+        assert_eq!(fresh.judge(refused(), sent(1)), Move::Quarantine("413".into()));
+        assert_eq!(fresh.judge(Outcome::Stored, sent(4)), Move::Deliver);
+        assert!(matches!(fresh.judge(refused(), sent(1)), Move::Wait(trouble) if trouble.alarm));
+        fresh.announced(Limits { events: None, bytes: Some(999) });
+        assert_eq!(fresh.judge(refused(), sent(1)), Move::Quarantine("413".into()));
     }
 
     #[test]
@@ -285,7 +325,7 @@ mod tests {
         let mut course = course(1);
         let pauses: Vec<_> = (0..9).map(|_| course.quarantined()).collect();
         assert_eq!(pauses.iter().filter(|pause| pause.is_some()).count(), 2);
-        course.judge(Outcome::Stored, 1);
+        course.judge(Outcome::Stored, sent(1));
         assert_eq!(course.quarantined(), None);
     }
 }

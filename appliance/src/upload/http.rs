@@ -137,10 +137,9 @@ impl Wire {
     #[must_use]
     pub fn resolve(&self, path: &str, location: &str) -> String {
         let prefix = self.base.path().trim_end_matches('/');
-        if let Ok(uri) = location.parse::<Uri>() {
-            if uri.scheme().is_some() {
-                return uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-            }
+        let absolute = location.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some());
+        if let Some(uri) = absolute {
+            return uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         }
         if location.starts_with('/') {
             return location.to_owned();

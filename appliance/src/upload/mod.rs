@@ -22,13 +22,15 @@ mod trace;
 pub mod uri;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use context::{Context, Contexts};
 pub use http::{Token, WireSettingsError};
 
 use crate::outbox::{Outbox, OutboxError};
-use course::{Course, Move, Trouble};
+use course::{Course, Move, Sent, Trouble};
 use http::Wire;
 use outcome::Outcome;
 use pack::{Package, Protocol};
@@ -214,11 +216,11 @@ impl Uploader {
         outbox: &dyn Outbox,
         now: Timestamp,
     ) -> Result<Step, OutboxError> {
-        let size = package.result_ids.len();
-        let mut next = self.course.judge(outcome, size);
+        let sent = Sent { parcels: package.result_ids.len(), bytes: package.body.len() };
+        let mut next = self.course.judge(outcome, sent);
         if next == Move::LookUp {
             let found = self.protocol.look_up(&self.wire, &package);
-            next = self.course.judge(found, size);
+            next = self.course.judge(found, sent);
         }
         let flight = match (&next, job) {
             (Move::Ask(job, _), _) => Some(Flight { package, job: job.clone(), since: now }),
