@@ -1,1 +1,17 @@
-//! plc-bridge
+//! Registers to readings and commands: the JMAP v1 contract with a PLC over Modbus TCP, with the appliance as the client.
+//!
+//! The only crate that knows `tokio-modbus`. What the blocks mean is pure and testable on its own: `jmap` (the two blocks),
+//! `map` (process tags), `handshake` (trigger and results). `client` moves them over two connections. `sim` is a conveyor
+//! PLC behind a real Modbus server; `watch` shows both sides to a person.
+//!
+//! Invariants: zero is the safe value; only the status block is ever written; a connection that once failed to answer is
+//! never used again; no clock of the wall is read here, time comes in through the settings.
+
+pub mod client;
+pub mod handshake;
+pub mod jmap;
+pub mod map;
+pub mod sim;
+pub mod watch;
+
+pub use client::{BridgeReport, Settings, run};

@@ -1,0 +1,215 @@
+//! The middle of the client: what polling saw goes through the handshake to the station, what the station asks goes
+//! through the handshake to the outputs. Nothing here waits for the PLC.
+//!
+//! The link is up while both connections are, and `PlcHeartbeat` moves:
+//!
+//! ```text
+//!            both connected and the heartbeat moved
+//!   down ─────────────────────────────────────────────► up      told to the station, permit stays 0 until it answers
+//!     ▲                                                 │
+//!     └─────────────────────────────────────────────────┘
+//!       a connection failed · heartbeat stood still · permit did not read back
+//! ```
+//! Invariants: events leave in the order feedback, readings of the piece, arrival, miss; a fault is told once per change;
+//! every image that is published after a fault has RunPermit 0.
+
+use super::outputs::{Image, OutputNote};
+use super::poll::PollNote;
+use super::{BridgeReport, Note, Settings};
+use crate::handshake::{Handshake, Notice};
+use crate::jmap::Control;
+use station::line::{LineCommand, LinkFault, PlcLink};
+use station::piece::PieceId;
+use station::reading::Reading;
+use station::station::Event;
+use station::units::Timestamp;
+use std::collections::VecDeque;
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+/// Hand-over times kept for results that are not written yet; one slot costs 16 bytes. When it is full the oldest is
+/// forgotten: one latency goes unreported, nothing else.
+const HANDED_MAX: usize = 64;
+
+pub(super) struct Bridge<'a, R> {
+    settings: &'a Settings,
+    handshake: Handshake,
+    report: R,
+    images: watch::Sender<Image>,
+    connection: Option<u64>,
+    polling: bool,
+    /// Last heartbeat value and when it last changed; `None` until the first look of a connection.
+    heartbeat: Option<(u16, Timestamp)>,
+    heartbeat_moved: bool,
+    up: bool,
+    told: Option<LinkFault>,
+    handed: VecDeque<(PieceId, u64)>,
+}
+
+impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
+    pub(super) fn new(settings: &'a Settings, report: R, images: watch::Sender<Image>) -> Self {
+        Self {
+            settings,
+            handshake: Handshake::new(settings.identity),
+            report,
+            images,
+            connection: None,
+            polling: false,
+            heartbeat: None,
+            heartbeat_moved: false,
+            up: false,
+            told: None,
+            handed: VecDeque::new(),
+        }
+    }
+
+    /// Takes one command; `publish` afterwards.
+    pub(super) fn command(&mut self, command: LineCommand) {
+        if let LineCommand::Result(result) = &command {
+            if self.handed.len() >= HANDED_MAX {
+                self.handed.pop_front();
+            }
+            self.handed.push_back((result.piece, self.settings.clock.as_ref()().mono_micros));
+        }
+        let result_of = if let LineCommand::Result(result) = &command { Some(result.piece) } else { None };
+        self.handshake.command(command);
+        if let Some(piece) = result_of
+            && !self.handshake.offers(piece)
+        {
+            warn!(%piece, "no room to offer the result; the PLC does not acknowledge fast enough");
+        }
+    }
+
+    /// Takes one note of a connection; `publish` afterwards.
+    pub(super) fn note(&mut self, note: Note) {
+        match note {
+            Note::Outputs(OutputNote::Up { connection }) => {
+                self.connection = Some(connection);
+                self.try_up();
+            }
+            Note::Outputs(OutputNote::Down(fault)) => {
+                self.connection = None;
+                self.down(fault);
+            }
+            Note::Outputs(OutputNote::Offered { piece, handed_micros }) => {
+                let micros = self.settings.clock.as_ref()().mono_micros.saturating_sub(handed_micros);
+                (self.report)(BridgeReport::Written { piece, micros });
+            }
+            Note::Outputs(OutputNote::RoundTrip { micros }) => (self.report)(BridgeReport::RoundTrip { micros }),
+            Note::Poll(PollNote::Up) => {
+                self.polling = true;
+                self.heartbeat = None;
+                self.heartbeat_moved = false;
+            }
+            Note::Poll(PollNote::Down(fault)) => {
+                self.polling = false;
+                self.down(fault);
+            }
+            Note::Poll(PollNote::Look { control, at, with_trigger, at_interval }) => {
+                self.watch_heartbeat(control.heartbeat, at);
+                self.look(*control, with_trigger, at_interval);
+            }
+        }
+    }
+
+    fn watch_heartbeat(&mut self, value: u16, at: Timestamp) {
+        match self.heartbeat {
+            Some((last, _)) if last != value => {
+                self.heartbeat = Some((value, at));
+                self.heartbeat_moved = true;
+                self.try_up();
+            }
+            None => self.heartbeat = Some((value, at)),
+            Some((_, since)) if at.since(since) > self.settings.heartbeat_timeout => {
+                self.heartbeat_moved = false;
+                self.down(LinkFault::HeartbeatFrozen);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn look(&mut self, control: Control, with_trigger: Vec<Reading>, at_interval: Vec<Reading>) {
+        for reading in at_interval {
+            self.event(Event::Read(reading));
+        }
+        let mut notices = Vec::new();
+        self.handshake.observe(control, &mut notices);
+        let mut with_trigger = with_trigger.into_iter();
+        for notice in notices {
+            if matches!(notice, Notice::Station(Event::Arrived(_))) {
+                for reading in with_trigger.by_ref() {
+                    self.event(Event::Read(reading));
+                }
+            }
+            self.pass_on(notice);
+        }
+    }
+
+    fn pass_on(&mut self, notice: Notice) {
+        match notice {
+            Notice::Station(event) => {
+                if let Event::Missed(miss) = &event {
+                    error!(piece = %miss.piece, "a trigger came while not ready; the piece was not inspected");
+                }
+                self.event(event);
+            }
+            Notice::Repeated(piece) => error!(%piece, "the PLC announced a piece whose result it has not taken yet; refused"),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        (self.report)(BridgeReport::Event(event));
+    }
+
+    fn try_up(&mut self) {
+        if self.up || self.connection.is_none() || !self.polling || !self.heartbeat_moved {
+            return;
+        }
+        self.up = true;
+        self.told = None;
+        info!(peer = %self.settings.peer.address, "the PLC link is up");
+        self.event(Event::Link(PlcLink::Up));
+        let mut notices = Vec::new();
+        self.handshake.link_up(&mut notices);
+        for notice in notices {
+            self.pass_on(notice);
+        }
+    }
+
+    fn down(&mut self, fault: LinkFault) {
+        self.handshake.link_down();
+        if self.up || self.told != Some(fault) {
+            debug!(?fault, "the PLC link is down");
+            self.up = false;
+            self.told = Some(fault);
+            self.event(Event::Link(PlcLink::Down(fault)));
+        }
+    }
+
+    /// Makes the newest state of the status block visible to the outputs.
+    pub(super) fn publish(&mut self) {
+        let offer = self.handshake.on_offer().map(|offer| (offer.number, offer.result.piece));
+        let offer = offer.map(|(number, piece)| {
+            let handed = self.handed.iter().rev().find(|(handed, _)| *handed == piece);
+            (number, piece, handed.map_or_else(|| self.settings.clock.as_ref()().mono_micros, |(_, at)| *at))
+        });
+        let image = Image {
+            connection: self.connection.unwrap_or(0),
+            offer,
+            words: self.handshake.status().encode(self.settings.order),
+            last: false,
+        };
+        self.images.send_if_modified(|current| {
+            let changed = *current != image;
+            if changed {
+                *current = image;
+            }
+            changed
+        });
+    }
+
+    /// The last word: zeros.
+    pub(super) fn finish(&mut self) {
+        self.images.send_replace(Image { last: true, ..Image::safe() });
+    }
+}

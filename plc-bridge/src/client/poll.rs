@@ -1,0 +1,166 @@
+//! The connection that reads: the control block every few milliseconds, tags with the trigger or at their interval.
+//!
+//! Invariants: the tags of a piece are read in the cycle that saw its trigger, before anything else; between two looks at
+//! the control block lies at most one interval batch; a refused batch makes its tags `Bad` and does not break the link.
+
+use super::wire::{Backoff, Wire, WireError};
+use super::{Note, Settings};
+use crate::handshake::is_edge;
+use crate::jmap::{CONTROL_HEAD, Control};
+use crate::map::{Batch, Sample, batches};
+use station::line::LinkFault;
+use station::reading::{Quality, Reading};
+use station::units::{Micros, Timestamp};
+use std::error::Error;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{debug, warn};
+
+/// What polling tells the bridge.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum PollNote {
+    /// Connected anew; nothing read yet.
+    Up,
+    /// Unusable.
+    Down(LinkFault),
+    /// One look.
+    Look {
+        control: Box<Control>,
+        at: Timestamp,
+        /// Read in the same cycle because a trigger was seen.
+        with_trigger: Vec<Reading>,
+        /// Due by their interval, or gone stale.
+        at_interval: Vec<Reading>,
+    },
+}
+
+/// A group of interval tags and when it is due.
+struct Round {
+    batch: Batch,
+    every: Micros,
+    due_micros: u64,
+}
+
+pub(super) struct Poll<'a> {
+    settings: &'a Settings,
+    notes: mpsc::Sender<Note>,
+    with_trigger: Vec<Batch>,
+    rounds: Vec<Round>,
+    /// Last good reading of each interval tag, to say when it has become stale.
+    shelf: Vec<Option<Reading>>,
+}
+
+impl<'a> Poll<'a> {
+    pub(super) fn new(settings: &'a Settings, notes: mpsc::Sender<Note>) -> Self {
+        let tags = &settings.tags;
+        let chosen = |wanted: Sample| -> Vec<usize> { (0..tags.len()).filter(|index| tags[*index].sample == wanted).collect() };
+        let mut intervals: Vec<Micros> = tags
+            .iter()
+            .filter_map(|tag| match tag.sample {
+                Sample::Every(micros) => Some(micros),
+                Sample::WithTrigger => None,
+            })
+            .collect();
+        intervals.sort_unstable();
+        intervals.dedup();
+        let rounds = intervals
+            .into_iter()
+            .flat_map(|every| {
+                batches(tags, &chosen(Sample::Every(every))).into_iter().map(move |batch| Round { batch, every, due_micros: 0 })
+            })
+            .collect();
+        Self { settings, notes, with_trigger: batches(tags, &chosen(Sample::WithTrigger)), rounds, shelf: vec![None; tags.len()] }
+    }
+
+    /// Runs until dropped, or until the bridge is gone.
+    pub(super) async fn run(mut self) {
+        let seed = self.settings.clock.as_ref()().mono_micros.wrapping_add(1 << 32);
+        let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_max, seed);
+        loop {
+            let fault = match self.serve(&mut backoff).await {
+                Ok(()) => return,
+                Err(error) => {
+                    warn!(error = &error as &dyn Error, "polling lost the PLC");
+                    error.fault()
+                }
+            };
+            if self.notes.send(Note::Poll(PollNote::Down(fault))).await.is_err() {
+                return;
+            }
+            let wait = backoff.next();
+            debug!(?wait, "reconnecting the poll");
+            sleep(wait).await;
+        }
+    }
+
+    /// Polls until an error, or `Ok` when the bridge is gone.
+    async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), WireError> {
+        let mut wire = Wire::connect(self.settings.peer).await?;
+        if self.notes.send(Note::Poll(PollNote::Up)).await.is_err() {
+            return Ok(());
+        }
+        let mut ticks = interval(self.settings.poll_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = Control::default();
+        loop {
+            ticks.tick().await;
+            let words;
+            (wire, words) = wire.must_read(self.settings.control_base, CONTROL_HEAD).await?;
+            backoff.reset();
+            let control = Control::decode(&words, self.settings.order);
+            let at = self.settings.clock.as_ref()();
+            let (mut with_trigger, mut at_interval) = (Vec::new(), Vec::new());
+            if is_edge(&before, &control) {
+                for index in 0..self.with_trigger.len() {
+                    let batch = self.with_trigger[index].clone();
+                    wire = self.read_batch(wire, &batch, &mut with_trigger).await?;
+                }
+            } else if let Some(batch) = self.take_due(at) {
+                wire = self.read_batch(wire, &batch, &mut at_interval).await?;
+            }
+            self.shelve(&mut at_interval, at);
+            before = control.clone();
+            let look = PollNote::Look { control: Box::new(control), at, with_trigger, at_interval };
+            if self.notes.send(Note::Poll(look)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_due(&mut self, now: Timestamp) -> Option<Batch> {
+        let round = self.rounds.iter_mut().filter(|round| round.due_micros <= now.mono_micros).min_by_key(|round| round.due_micros)?;
+        round.due_micros = now.mono_micros.saturating_add(round.every.0);
+        Some(round.batch.clone())
+    }
+
+    async fn read_batch(&self, wire: Wire, batch: &Batch, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
+        let (wire, words) = wire.read(batch.address, batch.count).await?;
+        let at = self.settings.clock.as_ref()();
+        let tags = batch.tags.iter().filter_map(|index| self.settings.tags.get(*index));
+        match words {
+            Ok(words) => out.extend(tags.map(|tag| {
+                let from = usize::from(tag.address - batch.address).min(words.len());
+                let to = (from + usize::from(tag.kind.width())).min(words.len());
+                tag.decode(&words[from..to], self.settings.order, at)
+            })),
+            Err(refusal) => {
+                debug!(error = &refusal as &dyn Error, "tags are bad");
+                out.extend(tags.map(|tag| tag.refused(at)));
+            }
+        }
+        Ok(wire)
+    }
+
+    /// Remembers good interval readings, and tells once when one has become older than its tag allows.
+    fn shelve(&mut self, fresh: &mut Vec<Reading>, now: Timestamp) {
+        for (tag, kept) in self.settings.tags.iter().zip(&mut self.shelf) {
+            if let Some(reading) = fresh.iter().find(|reading| reading.tag == tag.name) {
+                *kept = (reading.quality == Quality::Good && tag.sample != Sample::WithTrigger).then(|| reading.clone());
+            } else if kept.as_ref().is_some_and(|reading| now.since(reading.sampled_at) > tag.stale_after)
+                && let Some(reading) = kept.take()
+            {
+                fresh.push(Reading { quality: Quality::Stale, ..reading });
+            }
+        }
+    }
+}

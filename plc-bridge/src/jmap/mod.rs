@@ -1,0 +1,277 @@
+//! JMAP v1 as data: every named field of the two blocks, and how numbers and text lie in registers.
+//!
+//! Invariants: a register that is missing or zero decodes to the safe value; the tables and the two structs name the same
+//! bits and registers (a test compares them); addresses here are offsets within a block, the base is a setting.
+
+mod control;
+mod status;
+
+pub use control::{CONTROL, Control};
+pub use status::{ResultCode, STATUS, State, Status, error_code, status2};
+
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+
+/// Version of the map (status register 49).
+pub const MAP_VERSION: u16 = 1;
+/// Registers of the control block.
+pub const CONTROL_LEN: u16 = 96;
+/// Registers of the control block without `UserData`: what is polled.
+pub const CONTROL_HEAD: u16 = 32;
+/// Registers of the status block.
+pub const STATUS_LEN: u16 = 128;
+/// Registers of the status block that always form one snapshot, written in one request.
+pub const STATUS_HEAD: u16 = 64;
+/// Results that may wait on offer.
+pub const RESULTS_MAX: usize = 8;
+
+/// The two blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Block {
+    /// PLC to appliance.
+    Control,
+    /// Appliance to PLC.
+    Status,
+}
+
+/// How a field lies in its registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bits `first..first + count` of one register.
+    Bits {
+        /// Lowest bit.
+        first: u8,
+        /// Number of bits.
+        count: u8,
+    },
+    /// One register, unsigned.
+    U16,
+    /// Two registers, unsigned.
+    U32,
+    /// Text, two characters per register, padded with zeros.
+    Ascii,
+    /// Raw registers.
+    Words,
+}
+
+/// One named field of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Name as in the map.
+    pub name: &'static str,
+    /// First register, counted from the start of the block.
+    pub register: u16,
+    /// Number of registers.
+    pub width: u16,
+    /// How it lies there.
+    pub kind: Kind,
+    /// What it means, in a few words.
+    pub doc: &'static str,
+}
+
+impl Field {
+    const fn flag(name: &'static str, register: u16, bit: u8, doc: &'static str) -> Self {
+        Self { name, register, width: 1, kind: Kind::Bits { first: bit, count: 1 }, doc }
+    }
+
+    const fn bits(name: &'static str, register: u16, first: u8, count: u8, doc: &'static str) -> Self {
+        Self { name, register, width: 1, kind: Kind::Bits { first, count }, doc }
+    }
+
+    const fn word(name: &'static str, register: u16, doc: &'static str) -> Self {
+        Self { name, register, width: 1, kind: Kind::U16, doc }
+    }
+
+    const fn long(name: &'static str, register: u16, doc: &'static str) -> Self {
+        Self { name, register, width: 2, kind: Kind::U32, doc }
+    }
+
+    const fn span(name: &'static str, register: u16, width: u16, kind: Kind, doc: &'static str) -> Self {
+        Self { name, register, width, kind, doc }
+    }
+
+    /// The field's value as people read it, out of the registers of its block; `None` if the block ends before it.
+    #[must_use]
+    pub fn show(&self, block: &[u16], order: Order) -> Option<String> {
+        let from = usize::from(self.register);
+        let words = block.get(from..from + usize::from(self.width))?;
+        Some(match self.kind {
+            Kind::Bits { first, count } => ((words.first()? >> first) & low_bits(count)).to_string(),
+            Kind::U16 => words.first()?.to_string(),
+            Kind::U32 => order.long(words).to_string(),
+            Kind::Ascii => text(words, order).unwrap_or_default(),
+            Kind::Words => words.iter().map(|word| format!("{word:04x}")).collect::<Vec<_>>().join(" "),
+        })
+    }
+}
+
+/// The lowest `count` bits set.
+const fn low_bits(count: u8) -> u16 {
+    if count >= 16 { u16::MAX } else { (1 << count) - 1 }
+}
+
+/// How a PLC lays out what is wider than one register. The default is the map's own: high word first, high byte first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Low word first in 32-bit values.
+    pub word_swap: bool,
+    /// Low byte first within each register of 32-bit values and text. Single 16-bit registers are never swapped.
+    pub byte_swap: bool,
+}
+
+impl Order {
+    const fn turned(self, word: u16) -> u16 {
+        if self.byte_swap { word.swap_bytes() } else { word }
+    }
+
+    /// A 32-bit value out of two registers; a missing register counts as zero.
+    #[must_use]
+    pub fn long(self, words: &[u16]) -> u32 {
+        let first = u32::from(self.turned(words.first().copied().unwrap_or(0)));
+        let second = u32::from(self.turned(words.get(1).copied().unwrap_or(0)));
+        if self.word_swap { second << 16 | first } else { first << 16 | second }
+    }
+
+    /// Two registers out of a 32-bit value.
+    #[must_use]
+    pub fn split(self, value: u32) -> [u16; 2] {
+        let [a, b, c, d] = value.to_be_bytes();
+        let (high, low) = (self.turned(u16::from_be_bytes([a, b])), self.turned(u16::from_be_bytes([c, d])));
+        if self.word_swap { [low, high] } else { [high, low] }
+    }
+}
+
+/// Text out of registers: up to the first zero, without blanks around it. `None` if it is empty or not printable ASCII,
+/// because half a serial number is worse than none.
+#[must_use]
+pub fn text(words: &[u16], order: Order) -> Option<String> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| order.turned(*word).to_be_bytes()).take_while(|byte| *byte != 0).collect();
+    let text = str::from_utf8(&bytes).ok()?.trim();
+    let printable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    printable.then(|| text.to_owned())
+}
+
+/// Text into registers, padded with zeros; what does not fit is cut.
+pub fn put_text(text: &str, order: Order, words: &mut [u16]) {
+    let mut bytes = text.bytes();
+    for word in words {
+        let pair = [bytes.next().unwrap_or(0), bytes.next().unwrap_or(0)];
+        *word = order.turned(u16::from_be_bytes(pair));
+    }
+}
+
+/// A cursorless view of a block's registers: what lies outside reads as zero.
+#[derive(Clone, Copy)]
+struct Registers<'a> {
+    words: &'a [u16],
+    order: Order,
+}
+
+impl Registers<'_> {
+    fn word(self, register: usize) -> u16 {
+        self.words.get(register).copied().unwrap_or(0)
+    }
+
+    fn flag(self, register: usize, bit: u8) -> bool {
+        self.word(register) >> bit & 1 == 1
+    }
+
+    fn long(self, register: usize) -> u32 {
+        self.order.long(&[self.word(register), self.word(register + 1)])
+    }
+}
+
+/// Builds one register out of its flags: `(bit, on)`.
+fn flags(bits: &[(u8, bool)]) -> u16 {
+    bits.iter().filter(|(_, on)| *on).fold(0, |word, (bit, _)| word | 1 << bit)
+}
+
+/// Both blocks as a symbol list for PLC tools: `name,block,register,bit,width,type,comment`, registers with their bases added.
+#[must_use]
+pub fn symbols_csv(control_base: u16, status_base: u16) -> String {
+    let mut out = String::from("name,block,register,bit,width,type,comment\n");
+    for (block, base, fields) in [("control", control_base, CONTROL), ("status", status_base, STATUS)] {
+        for field in fields {
+            let (kind, bit) = match field.kind {
+                Kind::Bits { first, count: 1 } => ("BOOL", first.to_string()),
+                Kind::Bits { first, count } => ("BITS", format!("{first}-{}", first + count - 1)),
+                Kind::U16 => ("UINT", String::new()),
+                Kind::U32 => ("UDINT", String::new()),
+                Kind::Ascii => ("STRING", String::new()),
+                Kind::Words => ("WORD", String::new()),
+            };
+            let register = u32::from(base) + u32::from(field.register);
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(out, "{},{block},{register},{bit},{},{kind},\"{}\"", field.name, field.width, field.doc);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(super) fn orders() -> impl Strategy<Value = Order> {
+        (any::<bool>(), any::<bool>()).prop_map(|(word_swap, byte_swap)| Order { word_swap, byte_swap })
+    }
+
+    #[test]
+    fn the_four_orders_are_the_four_known_ones() {
+        let order = |word_swap, byte_swap| Order { word_swap, byte_swap };
+        assert_eq!(order(false, false).split(0x0A0B_0C0D), [0x0A0B, 0x0C0D]);
+        assert_eq!(order(true, false).split(0x0A0B_0C0D), [0x0C0D, 0x0A0B]);
+        assert_eq!(order(false, true).split(0x0A0B_0C0D), [0x0B0A, 0x0D0C]);
+        assert_eq!(order(true, true).split(0x0A0B_0C0D), [0x0D0C, 0x0B0A]);
+    }
+
+    #[test]
+    fn a_serial_that_is_not_text_is_no_serial() {
+        assert_eq!(text(&[0, 0], Order::default()), None);
+        assert_eq!(text(&[0x4142, 0x4300], Order::default()).as_deref(), Some("ABC"));
+        assert_eq!(text(&[0x41FF, 0x4300], Order::default()), None);
+        assert_eq!(text(&[0x4107], Order::default()), None);
+    }
+
+    /// No two fields share a bit, none leaves its block, and every register below the reserved ones has a name.
+    #[test]
+    fn fields_do_not_overlap() {
+        for (fields, len) in [(CONTROL, CONTROL_LEN), (STATUS, STATUS_LEN)] {
+            let mut taken = vec![0_u16; usize::from(len)];
+            for field in fields {
+                for register in field.register..field.register + field.width {
+                    let mask = match field.kind {
+                        Kind::Bits { first, count } => low_bits(count) << first,
+                        _ => u16::MAX,
+                    };
+                    assert_eq!(taken[usize::from(register)] & mask, 0, "{} overlaps", field.name);
+                    taken[usize::from(register)] |= mask;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_symbol_list_adds_the_base() {
+        let csv = symbols_csv(0, 1000);
+        assert!(csv.contains("RunPermit,status,1001,7,1,BOOL,"), "{csv}");
+        assert!(csv.contains("PieceSeq,control,5,,2,UDINT,"), "{csv}");
+        assert_eq!(csv.lines().count(), 1 + CONTROL.len() + STATUS.len());
+    }
+
+    proptest! {
+        #[test]
+        fn longs_survive(value: u32, order in orders()) {
+            prop_assert_eq!(order.long(&order.split(value)), value);
+        }
+
+        #[test]
+        fn text_survives(value in "[!-~]{1,32}", order in orders()) {
+            let mut words = [0_u16; 16];
+            put_text(&value, order, &mut words);
+            prop_assert_eq!(text(&words, order), Some(value));
+        }
+    }
+}
