@@ -27,7 +27,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn run(&mut self, title: &str, camera: &mut dyn Camera, truth: &dyn GroundTruth, pieces: u32, bytes: usize) -> Result<Score, Box<dyn Error>> {
+    fn run(
+        &mut self,
+        title: &str,
+        camera: &mut dyn Camera,
+        truth: &dyn GroundTruth,
+        pieces: u32,
+        bytes: usize,
+    ) -> Result<Score, Box<dyn Error>> {
         let pool = FramePool::new(1, bytes);
         let name: Arc<str> = camera.name().into();
         let mut total = Score::default();

@@ -4,16 +4,14 @@
 //! `cargo run -p vision-models --example make-package -- vision-models/packages/pcb`
 
 use station::piece::PieceId;
-use station::units::Digest;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards, SIDE};
 use vision_models::detector::Detector;
 use vision_models::frame::MonoClock;
-use vision_models::package::{MANIFEST, Manifest, Package, list_files};
+use vision_models::package::{MANIFEST, Manifest, Package, seal};
 use vision_models::picture::Picture;
 use vision_models::runtime::Runtime;
 
@@ -30,7 +28,7 @@ fn main() -> Done {
         }
         std::fs::write(folder.join(&board.expected), "[]\n")?;
     }
-    write_hashes(folder)?;
+    seal(folder)?;
     let start = Instant::now();
     let clock: MonoClock = Arc::new(move || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
     let runtime = Runtime::find()?;
@@ -41,7 +39,7 @@ fn main() -> Done {
         println!("{}: {} findings", board.test, findings.len());
         std::fs::write(folder.join(&board.expected), serde_json::to_string_pretty(&findings)? + "\n")?;
     }
-    write_hashes(folder)?;
+    seal(folder)?;
     Detector::load(&runtime, &Package::open(folder)?, clock)?;
     println!("{}: whole, and proved on its golden boards", package.model().package);
     Ok(())
@@ -56,18 +54,5 @@ fn draw(folder: &Path, test: &str, golden: &str, number: u32) -> Done {
     Picture::new(BOARD_SIDE, BOARD_SIDE, pixels)?.write_png(&folder.join(test))?;
     boards.golden(PieceId(number)).write_png(&folder.join(golden))?;
     println!("{test}: drawn, with {} faults", boards.truth(PieceId(number)).len());
-    Ok(())
-}
-
-/// Replaces everything behind the heading `[files]`, which is the last one.
-fn write_hashes(folder: &Path) -> Done {
-    let path = folder.join(MANIFEST);
-    let text = std::fs::read_to_string(&path)?;
-    let (head, _) = text.split_once("\n[files]\n").ok_or("the manifest must end with a [files] table")?;
-    let mut text = format!("{head}\n[files]\n");
-    for name in list_files(folder)?.iter().filter(|name| *name != MANIFEST) {
-        writeln!(text, "{name:?} = \"{}\"", Digest::of(&std::fs::read(folder.join(name))?))?;
-    }
-    std::fs::write(&path, text)?;
     Ok(())
 }

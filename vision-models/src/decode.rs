@@ -77,7 +77,8 @@ pub(crate) fn decode(
 /// The middle of a cell in pixels of the input.
 fn middle(cell: usize, columns: u32, stride: u32) -> (f32, f32) {
     let columns = usize::try_from(columns).unwrap_or(1).max(1);
-    let place = |index: usize| (f32::from(u16::try_from(index).unwrap_or(u16::MAX)) + 0.5) * f32::from(u8::try_from(stride).unwrap_or(u8::MAX));
+    let place =
+        |index: usize| (f32::from(u16::try_from(index).unwrap_or(u16::MAX)) + 0.5) * f32::from(u8::try_from(stride).unwrap_or(u8::MAX));
     (place(cell % columns), place(cell / columns))
 }
 
@@ -110,12 +111,106 @@ fn order(a: &Finding, b: &Finding) -> std::cmp::Ordering {
 
 fn check_shape(name: &str, output: Output<'_>, planes: usize, rows: u32, columns: u32) -> Result<(), DecodeError> {
     let expected = vec![1, i64::try_from(planes).unwrap_or(i64::MAX), i64::from(rows), i64::from(columns)];
-    if output.shape == expected { Ok(()) } else { Err(DecodeError::Shape { name: name.to_owned(), found: output.shape.to_vec(), expected }) }
+    if output.shape == expected {
+        Ok(())
+    } else {
+        Err(DecodeError::Shape { name: name.to_owned(), found: output.shape.to_vec(), expected })
+    }
 }
 
 fn check_values(name: &str, values: &[f32], good: impl Fn(f32) -> bool) -> Result<(), DecodeError> {
     match values.iter().position(|value| !good(*value)) {
         None => Ok(()),
         Some(index) => Err(DecodeError::Nonsense { name: name.to_owned(), value: values[index], index }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prepare::tests::{geometry, layout};
+
+    const COLUMNS: usize = 8;
+    const CELLS: usize = 32;
+    const SHAPE: [i64; 4] = [1, 2, 4, 8];
+    const BOX_SHAPE: [i64; 4] = [1, 4, 4, 8];
+
+    fn names() -> Names {
+        Names { scores: "prob".to_owned(), boxes: "ltrb".to_owned(), stride: 8 }
+    }
+
+    fn rules() -> Decode {
+        Decode { floor: 0.1, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10 }
+    }
+
+    /// Two classes on a grid of 8 x 4 cells (64 x 32 pixels) in which `cells` have a score and distances.
+    fn grid(cells: &[(usize, usize, usize, f32, [f32; 4])]) -> (Vec<f32>, Vec<f32>) {
+        let (mut scores, mut boxes) = (vec![0.01; 2 * CELLS], vec![1.0; 4 * CELLS]);
+        for &(class, row, column, score, sides) in cells {
+            let cell = row * COLUMNS + column;
+            scores[(class - 1) * CELLS + cell] = score;
+            for (plane, side) in sides.iter().enumerate() {
+                boxes[plane * CELLS + cell] = *side;
+            }
+        }
+        (scores, boxes)
+    }
+
+    fn run(scores: &[f32], boxes: &[f32]) -> Result<Vec<Finding>, DecodeError> {
+        let (scores, boxes) = (Output { shape: &SHAPE, values: scores }, Output { shape: &BOX_SHAPE, values: boxes });
+        decode(scores, boxes, &names(), &rules(), 2, &geometry((64, 32), &layout()))
+    }
+
+    fn finding(class: u8, score: f32, [x1, y1, x2, y2]: [f32; 4]) -> Finding {
+        Finding { class: ClassId(class), score, bounds: PixelBox { x1, y1, x2, y2 } }
+    }
+
+    #[test]
+    fn a_grid_becomes_the_boxes_computed_by_hand() {
+        // Middle of cell (row 1, column 2): (20, 12). Middle of (3, 7): (60, 28), its box is cut at the frame's corner.
+        let (scores, boxes) = grid(&[(2, 1, 2, 0.6, [10.0, 4.0, 6.0, 8.0]), (1, 3, 7, 0.9, [4.0, 8.0, 9.0, 9.0])]);
+        let want = [finding(1, 0.9, [56.0, 20.0, 64.0, 32.0]), finding(2, 0.6, [10.0, 8.0, 26.0, 20.0])];
+        assert_eq!(run(&scores, &boxes).unwrap(), want);
+    }
+
+    #[test]
+    fn of_overlapping_findings_the_best_stays_and_the_floor_holds() {
+        let cells = [
+            (1, 1, 2, 0.8, [8.0, 8.0, 8.0, 8.0]),   // 12,4,28,20
+            (1, 1, 3, 0.7, [14.0, 8.0, 2.0, 8.0]),  // 14,4,30,20: hidden, same class
+            (2, 2, 2, 0.6, [5.0, 13.0, 11.0, 3.0]), // 15,7,31,23: overlaps less than 0.7, another class: stays
+            (2, 1, 1, 0.5, [0.0, 8.0, 16.0, 8.0]),  // 12,4,28,20: the same place as the first: hidden
+            (2, 3, 6, 0.09, [4.0, 4.0, 4.0, 4.0]),  // below the floor
+        ];
+        let (scores, boxes) = grid(&cells);
+        let want = [finding(1, 0.8, [12.0, 4.0, 28.0, 20.0]), finding(2, 0.6, [15.0, 7.0, 31.0, 23.0])];
+        assert_eq!(run(&scores, &boxes).unwrap(), want);
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_never_an_empty_list() {
+        for value in [f32::NAN, f32::INFINITY, -0.5, 1.5] {
+            let (mut scores, boxes) = grid(&[]);
+            scores[17] = value;
+            let error = run(&scores, &boxes).unwrap_err();
+            assert!(matches!(&error, DecodeError::Nonsense { name, index: 17, .. } if name == "prob"), "{error}");
+        }
+        for value in [f32::NAN, f32::NEG_INFINITY, -1.0] {
+            let (scores, mut boxes) = grid(&[]);
+            boxes[40] = value;
+            let error = run(&scores, &boxes).unwrap_err();
+            assert!(matches!(&error, DecodeError::Nonsense { name, index: 40, .. } if name == "ltrb"), "{error}");
+        }
+        let (scores, boxes) = grid(&[]);
+        assert_eq!(run(&scores, &boxes).unwrap(), []);
+    }
+
+    #[test]
+    fn another_shape_is_refused() {
+        let (scores, boxes) = grid(&[]);
+        let turned = [1, 2, 8, 4];
+        let (scores, boxes) = (Output { shape: &turned, values: &scores }, Output { shape: &BOX_SHAPE, values: &boxes });
+        let result = decode(scores, boxes, &names(), &rules(), 2, &geometry((64, 32), &layout()));
+        assert!(matches!(result, Err(DecodeError::Shape { .. })));
     }
 }

@@ -84,7 +84,9 @@ impl Geometry {
         if width > most.0 || height > most.1 {
             // The narrower of the two ratios decides; integers, so that both sides end exactly where they should.
             let by_width = u64::from(most.0) * u64::from(height) <= u64::from(most.1) * u64::from(width);
-            let scaled = |length: u32, limit: u32, whole: u32| u32::try_from(u64::from(length) * u64::from(limit) / u64::from(whole)).unwrap_or(1).max(1);
+            let scaled = |length: u32, limit: u32, whole: u32| {
+                u32::try_from(u64::from(length) * u64::from(limit) / u64::from(whole)).unwrap_or(1).max(1)
+            };
             let (w, h) = if by_width { (most.0, scaled(height, most.0, width)) } else { (scaled(width, most.1, height), most.1) };
             (scale_x, scale_y) = (scale_x * ratio(w, width), scale_y * ratio(h, height));
             (width, height) = (w, h);
@@ -207,4 +209,108 @@ const fn length(pixels: u32) -> f32 {
 
 fn ratio(a: u32, b: u32) -> f32 {
     length(a) / length(b)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::package::{Layout, Plane};
+
+    pub(crate) fn layout() -> Input {
+        Input {
+            name: "image".to_owned(),
+            layout: Layout::Nchw,
+            planes: vec![Plane::Test, Plane::Golden],
+            black: 0,
+            white: 255,
+            scale: 1.0 / 255.0,
+            offset: 0.0,
+            width_max: 64,
+            height_max: 64,
+            multiple: 32,
+            fill: 255,
+        }
+    }
+
+    pub(crate) fn geometry(frame: (u32, u32), layout: &Input) -> Geometry {
+        Geometry::of(frame, layout)
+    }
+
+    fn prepared(width: u32, height: u32, pixels: &[u8], layout: Input) -> ((u32, u32), Vec<f32>) {
+        let mut preparer = Preparer::new(layout).unwrap();
+        let golden = vec![255; pixels.len()];
+        let test = Grey { width, height, pixels };
+        let (geometry, values) = preparer.prepare(test, Grey { pixels: &golden, ..test }).unwrap();
+        let half = values.len() / 2;
+        assert!(values[half..].iter().all(|value| (*value - 1.0).abs() < 1e-6), "the golden plane is white");
+        (geometry.input, values[..half].to_vec())
+    }
+
+    #[test]
+    fn a_frame_of_the_right_size_goes_through_unchanged() {
+        let pixels: Vec<u8> = (0..64 * 32_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let (input, values) = prepared(64, 32, &pixels, layout());
+        assert_eq!(input, (64, 32));
+        assert!(values.iter().zip(&pixels).all(|(value, pixel)| (value - f32::from(*pixel) / 255.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn levels_are_stretched_and_cut_off() {
+        let mut pixels = vec![0_u8; 64 * 32];
+        pixels[..5].copy_from_slice(&[20, 48, 124, 200, 231]);
+        let (_, values) = prepared(64, 32, &pixels, Input { black: 48, white: 200, ..layout() });
+        let want = [0.0, 0.0, 0.5, 1.0, 1.0];
+        assert!(values.iter().zip(want).all(|(got, want)| (got - want).abs() < 0.003), "{:?}", &values[..5]);
+    }
+
+    #[test]
+    fn a_small_frame_is_filled_up_at_the_right_and_at_the_bottom() {
+        let (input, values) = prepared(50, 20, &vec![0; 1000], layout());
+        assert_eq!(input, (64, 32));
+        for (index, value) in values.iter().enumerate() {
+            let black = index % 64 < 50 && index / 64 < 20;
+            assert!((value - if black { 0.0 } else { 1.0 }).abs() < 1e-6, "{index}");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_is_halved_exactly_so_that_no_single_pixel_is_lost() {
+        // 131 x 70: even sides, halved to 66 x 35, shrunk to 64 x 33, filled up to 64 x 64.
+        let layout = layout();
+        let geometry = Geometry::of((131, 70), &layout);
+        assert_eq!(geometry.steps, [Step::Even(132, 70), Step::Halve(66, 35), Step::Shrink(64, 33), Step::Fill(64, 64)]);
+        let mut pixels = vec![255_u8; 128 * 128];
+        pixels[37 * 128 + 91] = 0;
+        let (input, values) = prepared(128, 128, &pixels, layout);
+        assert_eq!(input, (64, 64));
+        // The mean of one black and three white pixels: 191.25, rounded to 191.
+        for (index, value) in values.iter().enumerate() {
+            let want = if index == 18 * 64 + 45 { 191.0 / 255.0 } else { 1.0 };
+            assert!((value - want).abs() < 1e-6, "{index}: {value}");
+        }
+    }
+
+    #[test]
+    fn boxes_find_back_to_the_frame() {
+        let layout = layout();
+        let near = |geometry: &Geometry, from: [f32; 4], want: [f32; 4]| {
+            let [x1, y1, x2, y2] = from;
+            let got = geometry.to_frame(&PixelBox { x1, y1, x2, y2 }).unwrap();
+            let got = [got.x1, got.y1, got.x2, got.y2];
+            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-3), "{got:?} {want:?}");
+        };
+        near(&Geometry::of((128, 128), &layout), [10.0, 20.0, 30.0, 64.0], [20.0, 40.0, 60.0, 128.0]);
+        near(&Geometry::of((96, 48), &layout), [32.0, 16.0, 64.0, 32.0], [48.0, 24.0, 96.0, 48.0]);
+        let filled = Geometry::of((50, 20), &layout);
+        near(&filled, [40.0, -3.0, 60.0, 25.0], [40.0, 0.0, 50.0, 20.0]);
+        assert_eq!(filled.to_frame(&PixelBox { x1: 52.0, y1: 2.0, x2: 60.0, y2: 9.0 }), None);
+    }
+
+    #[test]
+    fn pictures_of_different_size_are_refused() {
+        let mut preparer = Preparer::new(layout()).unwrap();
+        let test = Grey { width: 64, height: 32, pixels: &[0; 2048] };
+        let golden = Grey { width: 32, height: 64, pixels: &[0; 2048] };
+        assert!(preparer.prepare(test, golden).unwrap_err().to_string().contains("64x32"));
+    }
 }

@@ -7,6 +7,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 /// The variable that names the library.
@@ -49,6 +50,9 @@ pub enum RuntimeError {
     },
 }
 
+/// The one runtime of the process. ONNX Runtime itself allows no second environment, and no second library.
+static OPENED: Mutex<Option<Runtime>> = Mutex::new(None);
+
 /// ONNX Runtime, opened.
 #[derive(Debug, Clone)]
 pub struct Runtime {
@@ -57,18 +61,23 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Opens this library. The first library a process opens is the one it keeps.
+    /// Opens this library. A process has one ONNX Runtime: opening the same library again gives the same one.
     ///
     /// # Errors
-    /// If it is not there or is no ONNX Runtime of version 1.17 or later.
+    /// If it is not there, is no ONNX Runtime of version 1.17 or later, or if another one was opened before.
     pub fn open(library: &Path) -> Result<Self, RuntimeError> {
         let open = |reason: String| RuntimeError::Open { library: library.to_owned(), reason };
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = opened.as_ref() {
+            let other = || open(format!("{} was opened before, and a process has only one", runtime.library.display()));
+            return if runtime.library == library { Ok(runtime.clone()) } else { Err(other()) };
+        }
         if !library.is_file() {
             return Err(open("there is no such file".to_owned()));
         }
         let builder = ort::init_from(library).map_err(|error| open(error.to_string()))?;
         let environment = builder.build().map_err(|error| open(error.to_string()))?;
-        Ok(Self { environment, library: library.to_owned() })
+        Ok(opened.insert(Self { environment, library: library.to_owned() }).clone())
     }
 
     /// Finds and opens the library: the one named in `ORT_DYLIB_PATH`, the installed one, or the one in `.onnxruntime`
@@ -79,7 +88,7 @@ impl Runtime {
     pub fn find() -> Result<Self, RuntimeError> {
         let named = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         let program = std::env::current_exe().ok();
-        Self::open(&search(named.as_deref(), program.as_deref())?)
+        Self::open(&search(named.as_deref(), Path::new(INSTALLED), program.as_deref())?)
     }
 
     /// The library that was opened.
@@ -104,16 +113,15 @@ impl Runtime {
     }
 }
 
-fn search(named: Option<&Path>, program: Option<&Path>) -> Result<PathBuf, RuntimeError> {
+fn search(named: Option<&Path>, installed: &Path, program: Option<&Path>) -> Result<PathBuf, RuntimeError> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
     let mut looked_at = vec![format!("{VARIABLE} (not set)")];
-    let installed = PathBuf::from(INSTALLED);
     if installed.is_file() {
-        return Ok(installed);
+        return Ok(installed.to_owned());
     }
-    looked_at.push(INSTALLED.to_owned());
+    looked_at.push(installed.display().to_string());
     let folders = program.and_then(Path::parent).into_iter().flat_map(Path::ancestors);
     for folder in folders {
         let beside = folder.join(BESIDE);
@@ -193,13 +201,14 @@ mod tests {
     fn the_library_is_looked_for_upwards_from_the_program_and_every_place_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("target/debug/jidoka");
-        let text = search(None, Some(&program)).unwrap_err().to_string();
-        assert!(["ORT_DYLIB_PATH", INSTALLED, "target/debug", "scripts/onnxruntime.sh"].iter().all(|part| text.contains(part)), "{text}");
+        let installed = folder.path().join("usr/lib/libonnxruntime.so");
+        let text = search(None, &installed, Some(&program)).unwrap_err().to_string();
+        assert!(["ORT_DYLIB_PATH", "usr/lib", "target/debug", "scripts/onnxruntime.sh"].iter().all(|part| text.contains(part)), "{text}");
         std::fs::create_dir(folder.path().join(".onnxruntime")).unwrap();
         std::fs::write(folder.path().join(BESIDE), b"").unwrap();
-        assert_eq!(search(None, Some(&program)).unwrap(), folder.path().join(BESIDE));
+        assert_eq!(search(None, &installed, Some(&program)).unwrap(), folder.path().join(BESIDE));
         let named = Path::new("/somewhere/else.so");
-        assert_eq!(search(Some(named), Some(&program)).unwrap(), named);
+        assert_eq!(search(Some(named), &installed, Some(&program)).unwrap(), named);
         let text = Runtime::open(named).unwrap_err().to_string();
         assert!(text.contains("/somewhere/else.so") && text.contains("no such file"), "{text}");
     }

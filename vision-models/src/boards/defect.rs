@@ -67,10 +67,8 @@ impl Flaw {
     /// Columns and rows that the flaw may change.
     pub(crate) fn extent(&self) -> (Range<usize>, Range<usize>) {
         let join = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
-        self.blobs.iter().fold((SIDE..0, SIDE..0), |(columns, rows), blob| {
-            let (x, y) = blob.extent(4.0);
-            (join(columns, x), join(rows, y))
-        })
+        let extents = self.blobs.iter().map(|blob| blob.extent(4.0));
+        extents.reduce(|a, b| (join(a.0, b.0), join(a.1, b.1))).unwrap_or((0..0, 0..0))
     }
 }
 

@@ -83,10 +83,9 @@ impl Shape {
             Self::Disc { centre, radius } => {
                 (Point::new(centre.x - radius, centre.y - radius), Point::new(centre.x + radius, centre.y + radius))
             }
-            Self::Stroke { from, to, half } => (
-                Point::new(from.x.min(to.x) - half, from.y.min(to.y) - half),
-                Point::new(from.x.max(to.x) + half, from.y.max(to.y) + half),
-            ),
+            Self::Stroke { from, to, half } => {
+                (Point::new(from.x.min(to.x) - half, from.y.min(to.y) - half), Point::new(from.x.max(to.x) + half, from.y.max(to.y) + half))
+            }
             Self::Plate { centre, half, .. } => {
                 (Point::new(centre.x - half.x, centre.y - half.y), Point::new(centre.x + half.x, centre.y + half.y))
             }

@@ -215,9 +215,15 @@ impl Manifest {
         let stride = self.output.stride;
         need((1..=64).contains(&stride), "output.stride must be 1 to 64");
         let multiple = self.input.multiple;
-        need((1..=256).contains(&multiple) && multiple % stride.max(1) == 0, "input.multiple must be a multiple of output.stride up to 256");
-        let side = |side: u32| side >= multiple && side <= 8192 && side % multiple.max(1) == 0;
-        need(side(self.input.width_max) && side(self.input.height_max), "input.width_max and height_max must be multiples of input.multiple up to 8192");
+        need(
+            (1..=256).contains(&multiple) && multiple.is_multiple_of(stride.max(1)),
+            "input.multiple must be a multiple of output.stride up to 256",
+        );
+        let side = |side: u32| side >= multiple && side <= 8192 && side.is_multiple_of(multiple.max(1));
+        need(
+            side(self.input.width_max) && side(self.input.height_max),
+            "input.width_max and height_max must be multiples of input.multiple up to 8192",
+        );
         let share = |value: f32| (0.0..=1.0).contains(&value) && value > 0.0;
         need(share(self.decode.floor), "decode.floor must be above 0 and at most 1");
         need(share(self.decode.nms_iou) && share(self.decode.nms_iou_across_classes), "decode.nms_iou… must be above 0 and at most 1");

@@ -189,6 +189,29 @@ fn read_manifest(folder: &Path) -> Result<Manifest, PackageError> {
     Manifest::parse(&text).map_err(|reason| PackageError::Manifest { path, reason })
 }
 
+/// Writes the SHA-256 of every file of a package's folder into its manifest, behind the heading `[files]`, which must be
+/// the last one. For whoever makes packages; the appliance only ever checks.
+///
+/// # Errors
+/// If a file cannot be read or written, or the manifest has no such heading.
+pub fn seal(folder: &Path) -> Result<(), PackageError> {
+    let path = folder.join(MANIFEST);
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PackageError::File { path, source }
+    };
+    let text = fs::read_to_string(&path).map_err(failed(&path))?;
+    let missing = || PackageError::Manifest { path: path.clone(), reason: "it must end with a table [files]".to_owned() };
+    let (head, _) = text.split_once("\n[files]\n").ok_or_else(missing)?;
+    let mut text = format!("{head}\n[files]\n");
+    for name in list_files(folder)?.iter().filter(|name| *name != MANIFEST) {
+        let file = folder.join(name);
+        let digest = Digest::of(&fs::read(&file).map_err(failed(&file))?);
+        text.push_str(&format!("{name:?} = \"{digest}\"\n"));
+    }
+    fs::write(&path, text).map_err(failed(&path))
+}
+
 /// All files of a package's folder, as paths below it with `/`, in order.
 ///
 /// # Errors

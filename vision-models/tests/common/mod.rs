@@ -1,0 +1,47 @@
+//! What the tests of this crate share: the runtime, the package and a clock.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use vision_models::detector::Detector;
+use vision_models::frame::MonoClock;
+use vision_models::package::Package;
+use vision_models::runtime::Runtime;
+
+pub fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The runtime, also when the target folder lies outside of the source tree.
+pub fn runtime() -> Runtime {
+    let fetched = home().join("../.onnxruntime/libonnxruntime.so");
+    let runtime = if fetched.is_file() { Runtime::open(&fetched) } else { Runtime::find() };
+    runtime.expect("scripts/onnxruntime.sh fetches it")
+}
+
+pub fn package_folder() -> PathBuf {
+    home().join("packages/pcb")
+}
+
+pub fn clock() -> MonoClock {
+    let start = Instant::now();
+    Arc::new(move || u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
+pub fn detector() -> (Package, Detector) {
+    let package = Package::open(&package_folder()).expect("the package is whole");
+    let detector = Detector::load(&runtime(), &package, clock()).expect("the package passes its gate");
+    (package, detector)
+}
+
+/// The real boards, or `None` with a line that says so.
+pub fn deeppcb() -> Option<PathBuf> {
+    let folder = home().join("../../shared/data/deeppcb");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: {} is not there", folder.display());
+    None
+}

@@ -1,0 +1,157 @@
+//! The import gate: a package is whole and does what it did, or it is refused with the reason.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
+mod common;
+
+use common::{clock, detector, package_folder, runtime};
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+use vision_models::decode::DecodeError;
+use vision_models::detector::{Detector, DetectorError, LoadError};
+use vision_models::package::{MANIFEST, Package, PackageError, WEIGHTS, list_files, seal};
+
+/// A copy of the package to break.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("golden")).unwrap();
+    for name in list_files(&package_folder()).unwrap() {
+        fs::copy(package_folder().join(&name), folder.path().join(&name)).unwrap();
+    }
+    folder
+}
+
+fn edit(folder: &Path, name: &str, change: impl Fn(&str) -> String) {
+    let before = fs::read_to_string(folder.join(name)).unwrap();
+    let after = change(&before);
+    assert_ne!(before, after, "the change must change something");
+    fs::write(folder.join(name), after).unwrap();
+}
+
+fn load(folder: &Path) -> Result<Detector, LoadError> {
+    Detector::load(&runtime(), &Package::open(folder).expect("manifest and hashes are right"), clock())
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
+}
+
+#[test]
+fn the_shipped_package_passes_and_names_itself() {
+    let (package, detector) = detector();
+    assert_eq!(detector.model(), package.model());
+    assert_eq!(package.model().package, "pcb@1.0.0");
+    let names: Vec<_> = package.classes().into_iter().map(|class| class.name).collect();
+    assert_eq!(names, ["open", "short", "mousebite", "spur", "copper", "pin-hole"]);
+    assert!(package.goldens().iter().any(|board| board.expected.len() > 3));
+}
+
+#[test]
+fn one_flipped_bit_is_noticed() {
+    for name in [WEIGHTS, "golden/board-1_test.png", "golden/board-1.json"] {
+        let folder = copy();
+        let mut bytes = fs::read(folder.path().join(name)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let error = Package::open(folder.path()).unwrap_err();
+        assert!(matches!(&error, PackageError::Hash { path, .. } if path.ends_with(name)), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_or_not_listed_is_named() {
+    let folder = copy();
+    fs::write(folder.path().join("golden/extra.txt"), "x").unwrap();
+    let error = Package::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, PackageError::Unlisted { path } if path.ends_with("golden/extra.txt")), "{error}");
+    fs::remove_file(folder.path().join("golden/extra.txt")).unwrap();
+    fs::remove_file(folder.path().join(WEIGHTS)).unwrap();
+    assert!(Package::open(folder.path()).unwrap_err().to_string().contains(WEIGHTS));
+    seal(folder.path()).unwrap();
+    let error = Package::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, PackageError::NotListed { name, .. } if name == WEIGHTS), "{error}");
+}
+
+#[test]
+fn a_manifest_with_a_strange_key_or_value_is_refused_with_the_key() {
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("stride = 8", "stride = 8\nstrode = 8", &["strode"]),
+        ("floor = 0.1", "floor = nan", &["decode.floor"]),
+        ("black = 48", "black = 201", &["input.black"]),
+        ("threshold = 0.3\n", "threshold = 0.05\n", &["threshold of class copper"]),
+    ];
+    for (from, to, parts) in cases {
+        let folder = copy();
+        edit(folder.path(), MANIFEST, |text| text.replace(from, to));
+        let text = Package::open(folder.path()).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    }
+    let folder = copy();
+    edit(folder.path(), MANIFEST, |text| {
+        text.replace("\n[files]\n", "\n[files]\n\"../outside\" = \"\"\n").replace("= \"\"\n", &format!("= \"{}\"\n", "0".repeat(64)))
+    });
+    assert!(Package::open(folder.path()).unwrap_err().to_string().contains("../outside"));
+}
+
+#[test]
+fn inputs_and_outputs_must_be_what_the_manifest_says() {
+    let cases = [
+        ("name = \"image\"", "name = \"picture\"", "no input picture"),
+        ("scores = \"prob\"", "scores = \"scores\"", "no output scores"),
+        ("boxes = \"ltrb\"", "boxes = \"prob\"", "[-1 or 1, 4, -1, -1]"),
+        ("[[class]]\nname = \"pin-hole\"\nthreshold = 0.35\n", "", "[-1 or 1, 5, -1, -1]"),
+    ];
+    for (from, to, part) in cases {
+        let folder = copy();
+        edit(folder.path(), MANIFEST, |text| text.replace(from, to));
+        let error = load(folder.path()).unwrap_err();
+        assert!(matches!(&error, LoadError::Ports { .. }) && error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_model_that_finds_something_else_on_its_golden_boards_is_refused() {
+    // What is expected is not found.
+    let folder = copy();
+    edit(folder.path(), "golden/board-2.json", |text| {
+        text.replacen("\"class\": 6", "\"class\": 2", 1).replacen("\"class\": 5", "\"class\": 2", 1)
+    });
+    seal(folder.path()).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(&error, LoadError::Parity { board, .. } if board == "golden/board-2_test.png"), "{error}");
+    // What is found is not expected.
+    let folder = copy();
+    fs::write(folder.path().join("golden/board-3.json"), "[]").unwrap();
+    seal(folder.path()).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("which is not expected"), "{error}");
+}
+
+#[test]
+fn weights_that_are_no_model_or_answer_nonsense_are_refused() {
+    let folder = copy();
+    fs::write(folder.path().join(WEIGHTS), b"no model").unwrap();
+    seal(folder.path()).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, LoadError::Runtime { .. }), "{}", chain(&error));
+    // Eight bytes of ones hold at least one whole float, and it is not a number.
+    let folder = copy();
+    let mut bytes = fs::read(folder.path().join(WEIGHTS)).unwrap();
+    let end = bytes.len() - bytes.len() / 20;
+    bytes[end..end + 8].fill(0xFF);
+    fs::write(folder.path().join(WEIGHTS), bytes).unwrap();
+    seal(folder.path()).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    let nonsense = matches!(&error, LoadError::Golden { source: DetectorError::Decode(DecodeError::Nonsense { .. }), .. });
+    assert!(nonsense, "{}", chain(&error));
+}
