@@ -29,6 +29,8 @@ struct Line {
     /// Pieces and events of the subgroup that is being filled.
     pieces: u32,
     events: u32,
+    /// Points in a row that showed a stop rule.
+    stop_points: u32,
 }
 
 /// A rule that was hit.
@@ -95,6 +97,7 @@ impl Charts {
     pub(crate) fn restart_runs(&mut self) {
         for line in &mut self.lines {
             line.monitor.restart_runs();
+            line.stop_points = 0;
         }
     }
 
@@ -136,7 +139,14 @@ impl Line {
             Source::RejectShare { subgroup: 0 } | Source::DefectsPerPiece { subgroup: 0 } => {
                 Err(refuse("a subgroup of 0 pieces".to_owned()))
             }
-            _ => Ok(Self { characteristic: Arc::new(characteristic.clone()), monitor, last_sample: None, pieces: 0, events: 0 }),
+            _ => Ok(Self {
+                characteristic: Arc::new(characteristic.clone()),
+                monitor,
+                last_sample: None,
+                pieces: 0,
+                events: 0,
+                stop_points: 0,
+            }),
         }
     }
 
@@ -194,15 +204,18 @@ impl Line {
         }
     }
 
-    fn signals(&self, observation: &Observation) -> Vec<Signal> {
+    fn signals(&mut self, observation: &Observation) -> Vec<Signal> {
         let stop = rules(&self.characteristic.stop_rules).map(|rules| Hits::of(&rules)).unwrap_or_default();
+        let shows_stop = !observation.point.signals.and(stop).is_empty();
+        self.stop_points = if shows_stop { self.stop_points.saturating_add(1) } else { 0 };
+        let due = self.stop_points >= self.characteristic.stop_after_points;
         let nelson_bits = observation.point.signals.iter().fold(0_u16, |bits, rule| bits | nelson_bit(rule));
         let signal = |signal: spc::Signal| Signal {
             chart: self.characteristic.id,
             name: self.characteristic.name.clone(),
             rule: signal.to_string(),
             nelson_bits,
-            stops: signal.chart == PairChart::Location && stop.contains(signal.rule),
+            stops: due && signal.chart == PairChart::Location && stop.contains(signal.rule),
         };
         observation.signals().map(signal).collect()
     }

@@ -66,6 +66,9 @@ pub struct Characteristic {
     pub rules: RuleNames,
     /// Those of them that also stop the line.
     pub stop_rules: RuleNames,
+    /// The line stops when this many points in a row show a stop rule; 1 = at the first. A run rule that keeps signalling is a
+    /// process that moved, a single one may be chance.
+    pub stop_after_points: u32,
     /// What to check when it signals.
     pub reaction: String,
 }

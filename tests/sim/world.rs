@@ -34,6 +34,7 @@ pub fn recipe() -> Recipe {
         phase_one_subgroups: 10,
         rules: rules(&[1, 2, 3]),
         stop_rules: RuleNames { nelson: vec![1, 2], western_electric: Vec::new() },
+        stop_after_points: 2,
         reaction: "check the squeegee".to_owned(),
     };
     let rejects = Characteristic {
@@ -43,6 +44,7 @@ pub fn recipe() -> Recipe {
         phase_one_subgroups: 5,
         rules: rules(&[1]),
         stop_rules: RuleNames::default(),
+        stop_after_points: 1,
         reaction: String::new(),
     };
     Recipe {

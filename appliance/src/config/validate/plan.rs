@@ -85,6 +85,8 @@ fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Ch
         must_be_shown(&stop_section, "nelson", &stop.nelson, &shown.nelson);
         must_be_shown(&stop_section, "western_electric", &stop.western_electric, &shown.western_electric);
     }
+    // A run rule that shows for 20 points has long been seen by everybody.
+    let stop_after_points = section.whole("stop_after_points", 1..=20_u32);
     let reaction = section.text("reaction", "what to check when it signals");
     Some(Characteristic {
         id: id?,
@@ -93,6 +95,7 @@ fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Ch
         phase_one_subgroups: phase_one_subgroups?,
         rules: rules?,
         stop_rules: stop_rules?,
+        stop_after_points: stop_after_points?,
         reaction: reaction?.to_owned(),
     })
 }

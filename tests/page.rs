@@ -1,0 +1,267 @@
+//! The page in a real browser before the real binary: sign in, see pieces pass, see the line stop, acknowledge with a
+//! cause, release, and see it run again — on the touch screen's size, in both languages, and on a phone.
+//!
+//! The pictures it takes lie in `target/screenshots` afterwards.
+
+#![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
+
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// An answer of the page on a machine that builds something else beside.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Forty pieces, the step, and the points until a rule sees it, at one piece per second.
+const UNTIL_STOP: Duration = Duration::from_secs(240);
+
+/// A child process that does not outlive the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The folder with the built programs, `target/debug`.
+fn programs() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// Starts a program and gives the first value that `pick` finds for every one of `wanted` in what it prints.
+fn start<const N: usize>(mut command: Command, wanted: [&str; N]) -> (Running, [String; N]) {
+    let program = command.get_program().to_owned();
+    let child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
+    let mut running = Running(child.unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display())));
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let found = wanted.map(|prefix| {
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(prefix));
+        let line = line.unwrap_or_else(|| panic!("{} ended without printing `{prefix}`", program.display()));
+        line.split_once(prefix).unwrap().1.trim().to_owned()
+    });
+    // What else it prints is read to the end, so that it never waits for us.
+    std::thread::spawn(move || lines.for_each(drop));
+    (running, found)
+}
+
+struct Demo {
+    address: String,
+    name: String,
+    password: String,
+    _running: Running,
+}
+
+fn demo(folder: &Path) -> Demo {
+    let binary = programs().join("jidoka");
+    assert!(binary.is_file(), "{} is not there; run `cargo build -p appliance` first", binary.display());
+    let mut command = Command::new(binary);
+    command.args(["demo", "--listen", "127.0.0.1:0", "--seed", "7", "--inject", "step:paste_height=8@40", "--data"]);
+    command.arg(folder.join("data")).stderr(File::create(folder.join("demo.log")).unwrap());
+    let (running, [address, person]) = start(command, ["page: ", "sign in: "]);
+    let (name, password) = person.split_once(" / ").unwrap();
+    Demo { address, name: name.to_owned(), password: password.to_owned(), _running: running }
+}
+
+/// A browser whose page is `width` × `height` pixels large.
+struct Browser {
+    client: Client,
+    shots: PathBuf,
+    _driver: Running,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    async fn open(width: u32, height: u32, touch: bool) -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stderr(Stdio::null());
+        let (driver, [port]) = start(command, ["started successfully on port "]);
+        let profile = tempfile::tempdir().unwrap();
+        let folder = profile.path().display();
+        let metrics = json!({ "width": width, "height": height, "pixelRatio": 1, "touch": touch, "mobile": touch });
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--lang=en",
+            &format!("--user-data-dir={folder}"),
+        ];
+        let options = json!({ "args": arguments, "mobileEmulation": { "deviceMetrics": metrics } });
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities([("goog:chromeOptions".to_owned(), options)].into_iter().collect());
+        let client = builder.connect(&format!("http://127.0.0.1:{}", port.trim_end_matches('.'))).await.unwrap();
+        let shots = programs().parent().unwrap().join("screenshots");
+        std::fs::create_dir_all(&shots).unwrap();
+        Self { client, shots, _driver: driver, _profile: profile }
+    }
+
+    /// The element, as soon as it is there.
+    async fn see(&self, css: &str, within: Duration) -> Element {
+        let found = self.client.wait().at_most(within).for_element(Locator::Css(css)).await;
+        found.unwrap_or_else(|error| panic!("`{css}` did not appear within {within:?}: {error}"))
+    }
+
+    async fn press(&self, css: &str) {
+        self.see(css, SOON).await.click().await.unwrap();
+    }
+
+    async fn write(&self, css: &str, text: &str) {
+        self.see(css, SOON).await.send_keys(text).await.unwrap();
+    }
+
+    async fn text(&self, css: &str) -> String {
+        self.see(css, SOON).await.text().await.unwrap()
+    }
+
+    async fn ask(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.unwrap()
+    }
+
+    /// Waits until a script says yes.
+    async fn until(&self, script: &str, within: Duration) {
+        let deadline = std::time::Instant::now() + within;
+        while self.ask(&format!("return Boolean({script})")).await != json!(true) {
+            assert!(std::time::Instant::now() < deadline, "not within {within:?}: {script}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The station's snapshot, as the page's own session may read it.
+    async fn snapshot(&self) -> Value {
+        let script = "const done = arguments[0]; fetch('/api/v1/snapshot').then((answer) => answer.json()).then(done);";
+        self.client.execute_async(script, vec![]).await.unwrap()
+    }
+
+    async fn shoot(&self, name: &str) {
+        std::fs::write(self.shots.join(format!("{name}.png")), self.client.screenshot().await.unwrap()).unwrap();
+    }
+
+    async fn sign_in(&self, demo: &Demo) {
+        self.write("#name", &demo.name).await;
+        self.write("#password", &demo.password).await;
+        self.press("#enter").await;
+        self.see(".bar", SOON).await;
+    }
+}
+
+fn inspected(snapshot: &Value) -> u64 {
+    snapshot["counters"]["inspected"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_person_sees_the_line_stop_and_lets_it_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = demo(folder.path());
+    let browser = Browser::open(1280, 800, false).await;
+    browser.client.goto(&demo.address).await.unwrap();
+
+    browser.write("#name", &demo.name).await;
+    browser.write("#password", "not the password").await;
+    browser.press("#enter").await;
+    browser.until("document.querySelector('.error').textContent.includes('wrong')", SOON).await;
+    browser.client.refresh().await.unwrap();
+    browser.sign_in(&demo).await;
+
+    pieces_pass(&browser).await;
+    let seq = the_line_stops(&browser).await;
+    somebody_acknowledges(&browser).await;
+    it_runs_again(&browser, &seq).await;
+    a_phone_shows_it_too(&demo).await;
+
+    browser.press("#sign-out").await;
+    browser.see("#password", SOON).await;
+    browser.client.refresh().await.unwrap();
+    browser.see("#password", SOON).await;
+    browser.client.clone().close().await.unwrap();
+}
+
+async fn pieces_pass(browser: &Browser) {
+    browser.see(".line .piece-chip[data-verdict='pass']", SOON).await;
+    browser.until("document.querySelector('.frame figcaption strong').textContent.match(/\\d/)", SOON).await;
+    assert_eq!(browser.text("#permit").await, "RUNNING");
+    assert!(browser.see("#simulated", SOON).await.is_displayed().await.unwrap(), "a simulated line says so");
+    let before = inspected(&browser.snapshot().await);
+    browser.until(&format!("Number(document.querySelector('#count-inspected dd').textContent) > {before}"), SOON).await;
+    let scrolls = "return document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth";
+    assert_eq!(browser.ask(scrolls).await, json!(false), "everything is on the screen");
+    browser.shoot("line").await;
+
+    browser.press("#language").await;
+    browser.until("document.querySelector('#permit')?.textContent === '运行'", SOON).await;
+    browser.shoot("line-zh").await;
+    browser.press("#language").await;
+    browser.until("document.querySelector('#permit')?.textContent === 'RUNNING'", SOON).await;
+}
+
+async fn the_line_stops(browser: &Browser) -> Value {
+    browser.see("#stop", UNTIL_STOP).await;
+    let snapshot = browser.snapshot().await;
+    assert_eq!((&snapshot["phase"], &snapshot["run_permit"]), (&json!("stopped"), &json!(false)));
+    assert_eq!(browser.text("#stop-reason").await, "A control chart signals");
+    assert!(browser.text(".stop-detail").await.contains("paste_height"));
+    browser.see("#evidence-chart path.hit", SOON).await;
+    browser.until("document.querySelector('.evidence .frame-empty')?.hidden", SOON).await;
+    browser.shoot("stop").await;
+    snapshot["stop"]["seq"].clone()
+}
+
+async fn somebody_acknowledges(browser: &Browser) {
+    assert!(!browser.see("#release", SOON).await.is_enabled().await.unwrap(), "nobody releases before the acknowledgement");
+    browser.press("#acknowledge").await;
+    browser.until("document.querySelector('.acknowledge-form .error').textContent.includes('cause')", SOON).await;
+    assert_eq!(browser.snapshot().await["phase"], "stopped", "not without a cause");
+
+    browser.press(".choice input[value='machine']").await;
+    browser.write("#cause-text", "squeegee worn").await;
+    browser.write("#corrective-action", "squeegee changed").await;
+    browser.press("#acknowledge").await;
+    browser.until("!document.querySelector('#acknowledged').hidden", SOON).await;
+    assert!(browser.text("#acknowledged").await.contains("squeegee worn"));
+    let snapshot = browser.snapshot().await;
+    assert_eq!((&snapshot["phase"], &snapshot["run_permit"]), (&json!("acknowledged"), &json!(false)));
+    browser.shoot("acknowledged").await;
+}
+
+/// The shifted process may stop the line again soon; that it ran in between is in the snapshot.
+async fn it_runs_again(browser: &Browser, seq: &Value) {
+    let before = inspected(&browser.snapshot().await);
+    browser.press("#release").await;
+    let deadline = std::time::Instant::now() + SOON;
+    loop {
+        let snapshot = browser.snapshot().await;
+        if snapshot["last_stop"]["seq"] == *seq && inspected(&snapshot) > before {
+            assert_eq!(snapshot["last_stop"]["cause"], "machine: squeegee worn");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no piece was inspected after the release");
+    }
+    browser.shoot("released").await;
+}
+
+async fn a_phone_shows_it_too(demo: &Demo) {
+    let phone = Browser::open(390, 844, true).await;
+    phone.client.goto(&demo.address).await.unwrap();
+    phone.sign_in(demo).await;
+    phone.see("main.line, main.stop", SOON).await;
+    let wide = "return document.documentElement.scrollWidth > innerWidth";
+    assert_eq!(phone.ask(wide).await, json!(false), "nothing lies beside the screen");
+    let small = "return [...document.querySelectorAll('button, input')].filter((one) => one.offsetParent)\
+        .map((one) => (one.closest('label') ?? one).getBoundingClientRect()).filter((one) => one.height < 44).length";
+    assert_eq!(phone.ask(small).await, json!(0), "a finger hits everything");
+    phone.shoot("phone").await;
+    phone.client.clone().close().await.unwrap();
+}
