@@ -4,7 +4,7 @@
 //! recognised and not kept again; one `eventID` never names two contents.
 
 use super::check;
-use super::shelf::{Found, Shelf, Span};
+use super::shelf::{Kept, Shelf, Span};
 use crate::upload::uri;
 use serde_json::{Value, json};
 use station::units::Digest;
@@ -34,10 +34,7 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Events {
     shelf: Shelf,
-    /// In order of capture.
-    pub rows: Vec<Row>,
-    /// By `eventID`, and whether it declares an error about the event of that name.
-    by_id: BTreeMap<(String, bool), usize>,
+    index: Index,
     /// Extension prefixes in use.
     pub prefixes: BTreeMap<String, String>,
     jobs: BTreeMap<u64, Value>,
@@ -47,6 +44,15 @@ pub(super) struct Events {
     pub duplicates_refused: u64,
     /// Lines that could not be read at the start.
     pub lost_lines: u64,
+}
+
+/// Where events are found.
+#[derive(Debug, Default)]
+struct Index {
+    /// In order of capture.
+    rows: Vec<Row>,
+    /// By `eventID`, and whether it declares an error about the event of that name.
+    by_id: BTreeMap<(String, bool), usize>,
 }
 
 /// How a job treats errors.
@@ -68,16 +74,17 @@ struct Incoming {
 impl Events {
     /// Opens the file of events. `job_prefix` keeps the job numbers of different starts apart.
     pub(super) fn open(path: &Path, job_prefix: String) -> io::Result<Self> {
-        let (shelf, Found { items, commits, lost_lines }) = Shelf::open(path)?;
-        let (rows, by_id, prefixes, jobs) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut events = Self { shelf, rows, by_id, prefixes, jobs, job_prefix, jobs_made: 0, duplicates_refused: 0, lost_lines };
-        for (span, event) in items {
-            let incoming = Incoming::of(event);
-            events.index(span, &incoming);
-        }
-        let declared = commits.iter().filter_map(|commit| commit.get("prefixes")?.as_object()).flatten();
-        events.prefixes.extend(declared.filter_map(|(prefix, meaning)| Some((prefix.clone(), meaning.as_str()?.to_owned()))));
-        Ok(events)
+        let mut index = Index::default();
+        let mut prefixes = BTreeMap::new();
+        let (shelf, lost_lines) = Shelf::open(path, &mut |kept| match kept {
+            Kept::Item(span, event) => index.add(span, &Incoming::of(event)),
+            Kept::Commit(commit) => {
+                let declared = commit.get("prefixes").and_then(Value::as_object).into_iter().flatten();
+                prefixes.extend(declared.filter_map(|(prefix, meaning)| Some((prefix.clone(), meaning.as_str()?.to_owned()))));
+            }
+        })?;
+        let jobs = BTreeMap::new();
+        Ok(Self { shelf, index, prefixes, jobs, job_prefix, jobs_made: 0, duplicates_refused: 0, lost_lines })
     }
 
     /// Runs a capture job and returns the path at which it can be asked about. `unwilling` events fail as the server's fault.
@@ -144,7 +151,7 @@ impl Events {
 
     /// `None`: not here. `Some(true)`: here with the same content. `Some(false)`: the name is taken by another content.
     fn known(&self, incoming: &Incoming, news: &[Incoming]) -> Option<bool> {
-        let kept = self.by_id.get(&incoming.key).and_then(|row| self.rows.get(*row)).map(|row| row.digest);
+        let kept = self.index.by_id.get(&incoming.key).and_then(|row| self.index.rows.get(*row)).map(|row| row.digest);
         let same = || news.iter().find(|other| other.key == incoming.key).map(|other| other.digest);
         kept.or_else(same).map(|digest| digest == incoming.digest)
     }
@@ -165,7 +172,7 @@ impl Events {
         match self.shelf.append(&lines, json!({ "at": now, "prefixes": prefixes })) {
             Ok(spans) => {
                 for (span, incoming) in spans.into_iter().zip(news.iter()) {
-                    self.index(span, incoming);
+                    self.index.add(span, incoming);
                 }
                 self.prefixes.extend(prefixes);
                 Ok(())
@@ -177,16 +184,9 @@ impl Events {
         }
     }
 
-    fn index(&mut self, span: Span, incoming: &Incoming) {
-        let event = &incoming.event;
-        let text = |name: &str| event.get(name).and_then(Value::as_str).map(Box::from);
-        let lists = ["epcList", "childEPCs", "inputEPCList", "outputEPCList"];
-        let listed = lists.iter().filter_map(|name| event.get(*name)?.as_array()).flatten().filter_map(Value::as_str);
-        let epcs = listed.chain(event.get("parentID").and_then(Value::as_str)).map(Box::from).collect();
-        let micros = event.get("eventTime").and_then(Value::as_str).and_then(check::instant).unwrap_or_default();
-        let words = [text("type"), text("bizStep"), text("disposition")];
-        self.by_id.insert(incoming.key.clone(), self.rows.len());
-        self.rows.push(Row { span, digest: incoming.digest, micros, words, epcs });
+    /// What is known of every kept event, in order of capture.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.index.rows
     }
 
     /// The job of this id.
@@ -197,12 +197,12 @@ impl Events {
 
     /// The rows of an `eventID`: the event, and the error declared about it.
     pub(super) fn named(&self, id: &str) -> Vec<usize> {
-        [false, true].into_iter().filter_map(|declares| self.by_id.get(&(id.to_owned(), declares)).copied()).collect()
+        [false, true].into_iter().filter_map(|declares| self.index.by_id.get(&(id.to_owned(), declares)).copied()).collect()
     }
 
     /// The event of a row.
     pub(super) fn read(&self, row: usize) -> io::Result<Value> {
-        let row = self.rows.get(row).ok_or_else(|| io::Error::other("no such row"))?;
+        let row = self.index.rows.get(row).ok_or_else(|| io::Error::other("no such row"))?;
         self.shelf.read(row.span)
     }
 
@@ -213,6 +213,20 @@ impl Events {
             Some(format!("@context: the prefix {prefix} stands for {here} here, not for {meaning}"))
         };
         prefixes.iter().find_map(differs)
+    }
+}
+
+impl Index {
+    fn add(&mut self, span: Span, incoming: &Incoming) {
+        let event = &incoming.event;
+        let text = |name: &str| event.get(name).and_then(Value::as_str).map(Box::from);
+        let lists = ["epcList", "childEPCs", "inputEPCList", "outputEPCList"];
+        let listed = lists.iter().filter_map(|name| event.get(*name)?.as_array()).flatten().filter_map(Value::as_str);
+        let epcs = listed.chain(event.get("parentID").and_then(Value::as_str)).map(Box::from).collect();
+        let micros = event.get("eventTime").and_then(Value::as_str).and_then(check::instant).unwrap_or_default();
+        let words = [text("type"), text("bizStep"), text("disposition")];
+        self.by_id.insert(incoming.key.clone(), self.rows.len());
+        self.rows.push(Row { span, digest: incoming.digest, micros, words, epcs });
     }
 }
 

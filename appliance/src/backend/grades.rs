@@ -6,7 +6,7 @@
 use super::capture::digest;
 use super::check::instant;
 use super::query::Page;
-use super::shelf::{Shelf, Span};
+use super::shelf::{Kept, Shelf, Span};
 use crate::upload::uri::is_uri;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -90,13 +90,13 @@ pub(super) struct Grades {
 impl Grades {
     /// Opens the file of grades.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let (shelf, found) = Shelf::open(path)?;
-        let (rows, by_id, keys) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut grades = Self { shelf, rows, by_id, keys, keys_made: 0, duplicates_refused: 0, lost_lines: found.lost_lines };
-        for (span, item) in found.items {
-            grades.index(span, &item);
-        }
-        Ok(grades)
+        let (mut rows, mut by_id) = (Vec::new(), BTreeMap::new());
+        let (shelf, lost_lines) = Shelf::open(path, &mut |kept| {
+            if let Kept::Item(span, item) = kept {
+                add(&mut rows, &mut by_id, span, &item);
+            }
+        })?;
+        Ok(Self { shelf, rows, by_id, keys: BTreeMap::new(), keys_made: 0, duplicates_refused: 0, lost_lines })
     }
 
     /// How many.
@@ -112,12 +112,11 @@ impl Grades {
             let other = || Refusal::Conflict("this Idempotency-Key came with another batch before".to_owned());
             return same.then_some(Taken { stored: 0, exists: taken.stored + taken.exists }).ok_or_else(other);
         }
-        let news = self.news_of(body, refuse)?;
-        let (news, exists) = news;
+        let (news, exists) = self.news_of(body, refuse)?;
         if !news.is_empty() {
             let spans = self.shelf.append(&news, json!({ "at": now })).map_err(Refusal::Disk)?;
             for (span, item) in spans.into_iter().zip(&news) {
-                self.index(span, item);
+                add(&mut self.rows, &mut self.by_id, span, item);
             }
         }
         self.duplicates_refused += u64::try_from(exists).unwrap_or(u64::MAX);
@@ -157,12 +156,6 @@ impl Grades {
         }
     }
 
-    fn index(&mut self, span: Span, item: &Value) {
-        let id = item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        self.by_id.insert(id, self.rows.len());
-        self.rows.push((span, digest(item)));
-    }
-
     /// The grade of this id.
     pub(super) fn named(&self, id: &str) -> Option<io::Result<Value>> {
         let (span, _) = self.rows.get(*self.by_id.get(id)?)?;
@@ -176,6 +169,12 @@ impl Grades {
         let items: io::Result<Vec<Value>> = rows.iter().map(|(span, _)| self.shelf.read(*span)).collect();
         Ok((items?, (end < self.rows.len()).then_some(end)))
     }
+}
+
+fn add(rows: &mut Vec<(Span, Digest)>, by_id: &mut BTreeMap<String, usize>, span: Span, item: &Value) {
+    let id = item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    by_id.insert(id, rows.len());
+    rows.push((span, digest(item)));
 }
 
 fn problem_of(item: &Value) -> Option<String> {
@@ -192,8 +191,8 @@ fn problem_of(item: &Value) -> Option<String> {
         Some("verdict: a piece is on hold if, and only if, nobody judged it".to_owned())
     } else if !form.judged && graded {
         Some("grade: a piece that nobody judged has no grade".to_owned())
-    } else if form.grade == Some(0) {
-        Some("grade: the best grade is 1".to_owned())
+    } else if form.grade == Some(0) || form.lot == Some(0) || form.result_id == 0 {
+        Some("grade, lot, result_id: counted from 1".to_owned())
     } else {
         None
     }

@@ -19,6 +19,9 @@ mod query;
 mod shape;
 mod shelf;
 
+#[cfg(test)]
+mod tests;
+
 pub use misbehave::Misbehaviour;
 
 use capture::{Behaviour, Events};
@@ -122,7 +125,7 @@ impl Backend {
     pub fn health(&self) -> Health {
         let (events, grades) = (self.events(), self.grades());
         Health {
-            events: events.rows.len(),
+            events: events.rows().len(),
             grades: grades.count(),
             duplicates_refused: events.duplicates_refused + grades.duplicates_refused,
             lost_lines: events.lost_lines + grades.lost_lines,

@@ -85,10 +85,10 @@ impl Query {
         });
         let candidates: Box<dyn Iterator<Item = usize>> = match by_name {
             Some(rows) => Box::new(rows.into_iter().filter(|row| *row >= self.page.start)),
-            None => Box::new(self.page.start..events.rows.len()),
+            None => Box::new(self.page.start..events.rows().len()),
         };
         let mut found = Vec::new();
-        for row in candidates.filter(|row| events.rows.get(*row).is_some_and(|row| self.fits(row))) {
+        for row in candidates.filter(|row| events.rows().get(*row).is_some_and(|row| self.fits(row))) {
             if found.len() == self.page.size {
                 return Ok((found, Some(row)));
             }

@@ -29,30 +29,29 @@ pub(super) struct Shelf {
     broken: bool,
 }
 
-/// What opening a shelf found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Items with their places, and the commit they came with.
-    pub items: Vec<(Span, Value)>,
-    /// What each commit said.
-    pub commits: Vec<Value>,
-    /// Lines that could not be read or were never committed.
-    pub lost_lines: u64,
+/// What is read back, in the order in which it was kept.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// An item and its place.
+    Item(Span, Value),
+    /// What the commit said that came with the items before.
+    Commit(Value),
 }
 
 impl Shelf {
-    /// Opens or creates `path` and reads what is whole. A tail that was never committed is set aside in `path` + `.lost`.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Found)> {
+    /// Opens or creates `path`, tells `each` what is whole, and returns how many lines are not. A tail that was never
+    /// committed is set aside in `path` + `.lost`.
+    pub(super) fn open(path: &Path, each: &mut dyn FnMut(Kept)) -> io::Result<(Self, u64)> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         if let Some(parent) = path.parent() {
             File::open(parent)?.sync_all()?;
         }
-        let (found, whole) = read_back(&file)?;
+        let (lost_lines, whole) = read_back(&file, each)?;
         let end = file.seek(SeekFrom::End(0))?;
         if end > whole {
             set_aside(&mut file, path, whole)?;
         }
-        Ok((Self { file, length: whole, broken: false }, found))
+        Ok((Self { file, length: whole, broken: false }, lost_lines))
     }
 
     /// Keeps `items` together. They are durable when this returns; on an error none of them is kept.
@@ -99,9 +98,9 @@ fn item_of(line: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(line).ok()?.get_mut("item").map(Value::take)
 }
 
-/// Reads all commits; the length up to and including the last one comes with them.
-fn read_back(file: &File) -> io::Result<(Found, u64)> {
-    let mut found = Found::default();
+/// Reads all commits; returns the lines that are lost, and the length up to and including the last commit.
+fn read_back(file: &File, each: &mut dyn FnMut(Kept)) -> io::Result<(u64, u64)> {
+    let mut lost_lines = 0;
     let mut pending: Vec<(Span, Value)> = Vec::new();
     let (mut offset, mut whole) = (0, 0);
     let mut lines = BufReader::new(file);
@@ -118,26 +117,28 @@ fn read_back(file: &File) -> io::Result<(Found, u64)> {
             }
             Some(mut value) if value.get("commit").is_some() => {
                 let commit = value.get_mut("commit").map(Value::take).unwrap_or_default();
-                take_committed(&mut found, &mut pending, commit);
+                lost_lines += take_committed(&mut pending, commit, each);
                 whole = offset + length;
             }
-            _ => found.lost_lines += 1,
+            _ => lost_lines += 1,
         }
         offset += length;
         line.clear();
     }
-    found.lost_lines += u64::try_from(pending.len()).map_err(io::Error::other)?;
-    Ok((found, whole))
+    lost_lines += u64::try_from(pending.len()).map_err(io::Error::other)?;
+    Ok((lost_lines, whole))
 }
 
 /// The last items before a commit line are its own; more than it names belong to a commit whose line is damaged, fewer mean
-/// that some of its own lines are.
-fn take_committed(found: &mut Found, pending: &mut Vec<(Span, Value)>, commit: Value) {
+/// that some of its own lines are. Returns how many had no commit.
+fn take_committed(pending: &mut Vec<(Span, Value)>, commit: Value, each: &mut dyn FnMut(Kept)) -> u64 {
     let count = commit.get("items").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
     let foreign = pending.len().saturating_sub(count);
-    found.lost_lines += u64::try_from(foreign).unwrap_or(u64::MAX);
-    found.items.extend(pending.drain(..).skip(foreign));
-    found.commits.push(commit);
+    for (span, item) in pending.drain(..).skip(foreign) {
+        each(Kept::Item(span, item));
+    }
+    each(Kept::Commit(commit));
+    u64::try_from(foreign).unwrap_or(u64::MAX)
 }
 
 fn set_aside(file: &mut File, path: &Path, whole: u64) -> io::Result<()> {
@@ -158,15 +159,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn texts(found: &Found) -> Vec<String> {
-        found.items.iter().map(|(_, item)| item.to_string()).collect()
+    fn open(path: &Path) -> (Shelf, Vec<String>, u64) {
+        let mut texts = Vec::new();
+        let mut each = |kept| {
+            if let Kept::Item(_, item) = kept {
+                texts.push(item.to_string());
+            }
+        };
+        let (shelf, lost_lines) = Shelf::open(path, &mut each).unwrap();
+        (shelf, texts, lost_lines)
     }
 
     #[test]
     fn a_torn_tail_is_set_aside_and_what_was_committed_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
-        let (mut shelf, _) = Shelf::open(&path).unwrap();
+        let mut shelf = open(&path).0;
         shelf.append(&[json!("a"), json!("b")], json!({})).unwrap();
         let spans = shelf.append(&[json!("c")], json!({})).unwrap();
         assert_eq!(shelf.read(spans[0]).unwrap(), json!("c"));
@@ -187,23 +195,22 @@ mod tests {
     /// Opens a file cut short, adds one more item and opens it again: the addition must always be found.
     fn texts_after_cut(path: &Path, bytes: &[u8]) -> Vec<String> {
         std::fs::write(path, bytes).unwrap();
-        let (mut shelf, found) = Shelf::open(path).unwrap();
+        let (mut shelf, found, _) = open(path);
         shelf.append(&[json!("new")], json!({})).unwrap();
-        let (_, again) = Shelf::open(path).unwrap();
-        assert_eq!(texts(&again).last().map(String::as_str), Some("\"new\""));
-        texts(&found)
+        assert_eq!(open(path).1.last().map(String::as_str), Some("\"new\""));
+        found
     }
 
     #[test]
     fn a_damaged_line_costs_its_item_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
-        let (mut shelf, _) = Shelf::open(&path).unwrap();
+        let mut shelf = open(&path).0;
         shelf.append(&[json!("a"), json!("b")], json!({})).unwrap();
         shelf.append(&[json!("c")], json!({})).unwrap();
         let text = std::fs::read_to_string(&path).unwrap().replacen("{\"item\":\"a\"}", "{\"item\":\"a\x00}", 1);
         std::fs::write(&path, text).unwrap();
-        let (_, found) = Shelf::open(&path).unwrap();
-        assert_eq!((texts(&found), found.lost_lines), (vec!["\"b\"".to_owned(), "\"c\"".to_owned()], 1));
+        let (_, found, lost_lines) = open(&path);
+        assert_eq!((found, lost_lines), (vec!["\"b\"".to_owned(), "\"c\"".to_owned()], 1));
     }
 }

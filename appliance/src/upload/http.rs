@@ -68,6 +68,13 @@ impl Reply {
         self.header(name)?.parse().ok()
     }
 
+    /// The type of the problem it tells of (RFC 7807); empty if it tells of none.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        let problem: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        problem.as_ref().and_then(|problem| problem.get("type")?.as_str()).unwrap_or_default().to_owned()
+    }
+
     /// What the backend said, in one line: the problem's title and detail if it sent one (RFC 7807), else its text.
     #[must_use]
     pub fn words(&self) -> String {

@@ -126,14 +126,18 @@ fn failed(job: &Value) -> Outcome {
     }
 }
 
-/// The answer to the question whether one event is there: `Stored` or `Running` (not there), or why that is not known.
+/// The answer to the question whether something that "exists" is there: `Stored`, or why that is not known.
+///
+/// The backend's first word counts unless it plainly contradicts itself: whoever may write but not read, and whoever has no
+/// such question at all, gets no better answer.
 #[must_use]
 pub fn of_lookup(answer: &Result<Reply, NoAnswer>) -> Outcome {
     match in_general(answer) {
-        // Whoever may write but not read must take the backend's word that the event is there.
         Err(Outcome::Denied(_)) => Outcome::Stored,
         Err(outcome) => outcome,
-        Ok(reply) if reply.status == 404 => Outcome::Later("the backend says the event exists, and does not have it".to_owned(), None),
+        Ok(reply) if reply.status == 404 && reply.problem().ends_with("NoSuchResourceException") => {
+            Outcome::Later("the backend says the record exists, and does not have it".to_owned(), None)
+        }
         Ok(_) => Outcome::Stored,
     }
 }
@@ -216,6 +220,15 @@ mod tests {
         assert_eq!(failed("ImplementationException"), Outcome::Later("no: why".to_owned(), None));
         assert_eq!(failed("ResourceAlreadyExistsException"), Outcome::Exists("no: why".to_owned()));
         assert!(matches!(job(r#"{"running":false,"success":false}"#), Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn what_exists_is_believed_unless_the_backend_contradicts_itself() {
+        assert_eq!(of_lookup(&reply(200, &[], "{}")), Outcome::Stored);
+        assert_eq!(of_lookup(&reply(404, &[], "no such page")), Outcome::Stored);
+        assert_eq!(of_lookup(&reply(403, &[], "")), Outcome::Stored);
+        assert!(matches!(of_lookup(&reply(404, &[], r#"{"type":"epcisException:NoSuchResourceException"}"#)), Outcome::Later(..)));
+        assert!(matches!(of_lookup(&reply(503, &[], "")), Outcome::Later(..)));
     }
 
     #[test]
