@@ -70,6 +70,10 @@ impl Hands<'_> {
     /// Answers a stop once per phase; a release that is refused (the cause still stands) is tried again with the next snapshot.
     fn answer(&self, line: &Line, snapshot: &Snapshot, last: &mut (u16, Phase)) {
         let Some(stop) = &snapshot.stop else { return };
+        // Nobody walks to a belt that still moves; and a stop that the PLC has not seen would leave no trace there.
+        if snapshot.plc.line_running {
+            return;
+        }
         let action = match snapshot.phase {
             Phase::Stopped if *last != (stop.seq, Phase::Stopped) => Action::Acknowledge {
                 stop_seq: stop.seq,

@@ -7,7 +7,7 @@ pub mod inject;
 pub mod world;
 
 use crate::cli;
-use crate::config::{CameraSource, DemoPlaces, Settings, write_demo_config};
+use crate::config::{CameraSource, DemoPlaces, Settings, demo_settings, write_demo_config};
 use crate::demo::hands::Hands;
 use crate::demo::inject::Injection;
 use crate::demo::world::World;
@@ -45,10 +45,10 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
     let backend = world::Backend::start(&data.join("backend"))?;
     let places = places(args, &data, "127.0.0.1:1".to_owned(), &backend.url)?;
     let config = data.join("config");
-    let mut settings = load(&config, &places, &backend.token)?;
-    let world = World::start(args, &settings, &injections, before)?;
+    let planned = demo_settings(&config, &places).map_err(at("the demonstration's settings"))?;
+    let world = World::start(args, &planned, &injections, before)?;
     let places = DemoPlaces { plc_address: world.address.to_string(), ..places };
-    settings = load(&config, &places, &backend.token)?;
+    let mut settings = load(&config, &places, &backend.token)?;
     gentle_with_bad_folders(&mut settings);
 
     let mut rig = Rig::open(&settings)?;

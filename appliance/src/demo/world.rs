@@ -90,6 +90,7 @@ impl World {
             pieces: args.pieces,
             first_piece,
             gate_offset: settings.plc.gate_offset_counts,
+            vision_timeout: Duration::from_millis(settings.plc.vision_heartbeat_timeout_millis),
             encoder_start: first_piece.wrapping_mul(SimSettings::default().pitch),
             disturbances: disturbances(injections, &tags)?,
             tags,
