@@ -416,10 +416,12 @@ pub struct Kept {
 
 /// Visits every whole entry from `from` on, in order. Gives back what does not fit from the segment of `from` on.
 pub fn read_from(dir: &Path, from: EntryNumber, visit: &mut dyn FnMut(Kept) -> ControlFlow<()>) -> Result<Found, LedgerError> {
+    // Without the witness an acknowledged entry that is damaged would look torn, and end the ledger for the reader.
+    let acked = read_witness(dir).number;
     let segments = walk::segments(dir)?;
     let start = segments.iter().rposition(|file| file.first.is_some_and(|first| first <= from)).unwrap_or(0);
     let origin = if start == 0 { From::Start } else { From::Segment };
-    Ok(walk::walk(dir, &segments[start..], origin, EntryNumber(0), &mut |entry, frame, place| {
+    Ok(walk::walk(dir, &segments[start..], origin, acked, &mut |entry, frame, place| {
         if entry.number < from { ControlFlow::Continue(()) } else { visit(Kept { entry, digest: frame.digest, place }) }
     }))
 }
@@ -434,6 +436,32 @@ pub fn read_at(dir: &Path, location: Location) -> Result<(Entry, Digest), Ledger
         Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => Err(damaged(FrameFault::Damaged)),
         Err(source) => Err(LedgerError::io("read", &path, source)),
         Ok(()) => Frame::decode(&bytes, 0).and_then(|frame| Ok((frame.entry()?, frame.digest))).map_err(damaged),
+    }
+}
+
+/// The piece record `wanted`, some frames after the record `first` at `place` in the same segment; `None` if anything is in the way.
+pub fn piece_after(dir: &Path, place: Location, first: u64, wanted: u64) -> Result<Option<Entry>, LedgerError> {
+    let path = segment::path(dir, place.segment);
+    let Ok(file) = File::open(&path) else { return Ok(None) };
+    let (mut offset, mut result_id, mut bytes) = (place.offset, first, vec![0; FRAME_LEN]);
+    loop {
+        bytes.resize(FRAME_LEN, 0);
+        let len = match file.read_exact_at(&mut bytes, offset) {
+            Ok(()) => usize::try_from(u32_at(&bytes, 4)).unwrap_or(usize::MAX),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(source) => return Err(LedgerError::io("read", &path, source)),
+        };
+        bytes.resize(FRAME_LEN + len.min(PAYLOAD_MAX), 0);
+        let whole = file.read_exact_at(&mut bytes, offset).is_ok();
+        let Some(frame) = Frame::decode(&bytes, 0).ok().filter(|_| whole) else { return Ok(None) };
+        if frame.kind == Kind::Piece {
+            if result_id == wanted {
+                let is_it = |entry: &Entry| matches!(&entry.body, Body::Piece(piece) if piece.result_id == wanted);
+                return Ok(frame.entry().ok().filter(is_it));
+            }
+            result_id += 1;
+        }
+        offset += len64(frame.end());
     }
 }
 

@@ -50,7 +50,7 @@ const LEDGER: &str = "ledger";
 const VIEW_SYNC_EVERY: usize = 512;
 /// A view or ballast that is missing is tried again after this many entries.
 const MEND_EVERY: usize = 256;
-/// Piece records looked back at to find where a missing one should be, before the whole ledger is read.
+/// Damaged places looked at before the whole ledger is read to find a piece record.
 const LOOK_BACK: usize = 64;
 /// Pictures deleted at once when the disk is full.
 const SHED_BYTES: u64 = 1 << 20;
@@ -247,37 +247,51 @@ impl Shared {
         if result_id == 0 || result_id > self.kept_pieces() {
             return Ok(None);
         }
-        let ledger_dir = self.ledger_dir();
-        let place = self.ask(|view| view.place(result_id))?;
-        let read = place.map(|place| ledger::read_at(&ledger_dir, place)).transpose();
-        match read {
-            Ok(Some((entry, _))) if piece_number(&entry) == Some(result_id) => return Ok(Some(entry)),
-            Err(error) if !matches!(error, LedgerError::Damaged { .. }) => return Err(error.into()),
-            _ => {}
+        if let Some((near, place)) = self.ask(|view| view.near(result_id))?
+            && view::is_near(result_id, near)
+            && let Some(entry) = ledger::piece_after(&self.ledger_dir(), place, near, result_id)?
+        {
+            return Ok(Some(entry));
         }
-        // Either the record is damaged or the view is wrong. The ledger decides.
-        let mut found = None;
-        let from = self.ask(|view| self.last_known_before(view, result_id))?;
-        ledger::read_from(&ledger_dir, from, &mut |kept| match piece_number(&kept.entry) {
-            Some(number) if number >= result_id => {
-                found = (number == result_id).then_some(kept.place);
-                ControlFlow::Break(())
+        self.piece_by_walking(result_id)
+    }
+
+    /// Either the record is damaged, or one before it, or the view is wrong. The ledger decides.
+    fn piece_by_walking(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
+        let (mut found, mut indexed) = (None, None);
+        let from = self.ask(|view| self.known_before(view, result_id))?;
+        ledger::read_from(&self.ledger_dir(), from, &mut |kept| {
+            let Some(number) = piece_number(&kept.entry).filter(|number| *number <= result_id) else {
+                let is_past = piece_number(&kept.entry).is_some();
+                return if is_past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            };
+            if view::is_indexed(number) {
+                indexed = Some((number, kept.place));
             }
-            _ => ControlFlow::Continue(()),
+            if number < result_id {
+                return ControlFlow::Continue(());
+            }
+            found = Some(kept.entry);
+            ControlFlow::Break(())
         })?;
-        match (found, read) {
-            (Some(_), _) => self.ask(|view| Err(view.wrong(&format_args!("piece record {result_id} lies elsewhere in the ledger")))),
-            (None, Err(error)) => Err(error.into()),
-            (None, Ok(_)) => Err(LedgerError::Lost { result_id }.into()),
+        let near = self.ask(|view| view.near(result_id))?;
+        let is_right =
+            indexed.is_none_or(|(number, place)| near.is_some_and(|(near, at)| near > number || (near == number && at == place)));
+        if !is_right {
+            return self.ask(|view| Err(view.wrong(&format_args!("piece record {result_id} lies elsewhere in the ledger"))));
         }
+        found.map(Some).ok_or_else(|| LedgerError::Lost { result_id }.into())
     }
 
     /// Number of an entry from which on a piece record must be found, if it is there at all.
-    fn last_known_before(&self, view: &View, result_id: u64) -> Result<EntryNumber, ViewError> {
-        for before in (1..result_id).rev().take(LOOK_BACK) {
-            let entry = view.place(before)?.and_then(|place| ledger::read_at(&self.ledger_dir(), place).ok());
-            if let Some((entry, _)) = entry.filter(|(entry, _)| piece_number(entry) == Some(before)) {
-                return Ok(entry.number);
+    fn known_before(&self, view: &View, result_id: u64) -> Result<EntryNumber, ViewError> {
+        let mut before = result_id;
+        for _ in 0..LOOK_BACK {
+            let Some((near, place)) = view.near(before)? else { break };
+            match ledger::read_at(&self.ledger_dir(), place) {
+                Ok((entry, _)) if piece_number(&entry) == Some(near) => return Ok(entry.number),
+                Ok(_) => return Err(view.wrong(&format_args!("piece record {near} lies elsewhere in the ledger"))),
+                Err(_) => before = near.saturating_sub(1),
             }
         }
         Ok(EntryNumber(1))
@@ -447,9 +461,12 @@ impl Store {
         self.entries(&self.shared.ask(|view| view.with_piece(piece))?)
     }
 
-    /// The last `limit` piece records with this verdict, newest first.
+    /// The last `limit` piece records with this verdict, newest first; fewer if some are damaged in the ledger.
     pub fn last_with(&self, verdict: Verdict, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&self.shared.ask(|view| view.with_verdict(verdict, limit))?)
+        let ids = self.shared.ask(|view| view.with_verdict(verdict, limit))?;
+        let whole =
+            ids.into_iter().map(|id| self.piece(id)).filter(|read| !matches!(read, Err(StoreError::Ledger(LedgerError::Lost { .. }))));
+        whole.filter_map(Result::transpose).collect()
     }
 
     fn entries(&self, result_ids: &[u64]) -> Result<Vec<Entry>, StoreError> {

@@ -110,7 +110,7 @@ impl Parcels {
     fn parcel(&self, result_id: u64) -> Result<Option<Parcel>, OutboxError> {
         match self.shared.piece(result_id) {
             Ok(entry) => Ok(entry.map(|entry| Parcel { result_id, entry: Arc::new(entry) })),
-            Err(StoreError::Ledger(LedgerError::Damaged { .. } | LedgerError::Lost { .. })) => Ok(None),
+            Err(StoreError::Ledger(LedgerError::Lost { .. })) => Ok(None),
             Err(error) => Err(self.fail(error)),
         }
     }

@@ -8,8 +8,12 @@
 //! `opening` file next to the directory counts attempts that did not come back; after two the directory is set aside. A view that
 //! was caught telling something wrong gets a `doubt` file and will not open again.
 //!
-//! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, verdict · `p` piece, result_id ·
-//! `s` serial, 0, result_id · `v` verdict, result_id · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
+//! Every key costs some ten microseconds to write and again when the view is built anew, so what can be found in a few steps has none:
+//! only every 32nd piece record has its place here, piece numbers are kept as runs, and a pass is a record not told to be otherwise.
+//!
+//! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, for every 32nd and the
+//! first in a segment · `p` result_id → PLC piece number, where that does not simply count on · `s` serial, 0, result_id ·
+//! `n` result_id → verdict, unless it is a pass · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
 //! order · `oq` backend, 0, result_id → the backend's words.
 
 use super::codec::array_at;
@@ -79,6 +83,8 @@ const CACHE_BYTES: u64 = 16 << 20;
 /// Entries per write while catching up: a few hundred kilobytes.
 const CATCH_UP_BATCH: usize = 512;
 const ATTEMPTS_MAX: u32 = 2;
+/// Every piece record whose number leaves the rest 1 has its place in the view.
+const STRIDE: u64 = 32;
 
 impl View {
     /// Opens or creates the view in `dir`.
@@ -162,10 +168,15 @@ impl View {
 
     /// Takes entries in, in ledger order. `head` is the chain's end after them.
     pub fn take(&self, entries: &[(&Entry, Location)], head: Head) -> Result<(), ViewError> {
+        let before = self.get(b"h")?.and_then(|bytes| place_at(&bytes, 48));
+        let mut run = self.last_run()?.zip(Some(self.head()?.pieces));
+        let mut segment = before.map(|place| place.segment);
         self.write("written", |batch| {
             for (entry, place) in entries {
                 if let Body::Piece(piece) = &entry.body {
-                    index_piece(batch, piece, *place);
+                    let starts_segment = segment.replace(place.segment) != Some(place.segment);
+                    index_piece(batch, piece, starts_segment.then_some(*place).or_else(|| is_indexed(piece.result_id).then_some(*place)));
+                    run = Some(index_run(batch, piece, run));
                 }
             }
             let place = entries.last().map(|(_, place)| *place);
@@ -173,6 +184,12 @@ impl View {
                 [&head.number.0.to_be_bytes(), &head.digest.0, &head.pieces.to_be_bytes(), &place.map(place_bytes).unwrap_or_default()];
             batch.insert(b"h", parts.concat());
         })
+    }
+
+    /// First record and piece number of the last run.
+    fn last_run(&self) -> Result<Option<(u64, u32)>, ViewError> {
+        let last = self.db.scan_prefix(b"p").next_back().transpose().map_err(|error| self.error("read", &error))?;
+        Ok(last.map(|(key, piece)| (be64(&key, 1), u32::from_be_bytes(array_at(&piece, 0)))))
     }
 
     /// Reads what the ledger holds beyond the view's head. Gives back how many entries that were. Durable when it returns.
@@ -210,9 +227,11 @@ impl View {
         File::open(self.dir.join("db")).and_then(|file| file.sync_data()).map_err(|error| ViewError::new(&self.dir, "synced", &error))
     }
 
-    /// Where a piece record lies.
-    pub fn place(&self, result_id: u64) -> Result<Option<Location>, ViewError> {
-        Ok(self.get(&key(b"r", &[&result_id.to_be_bytes()]))?.and_then(|bytes| place_at(&bytes, 0)))
+    /// A piece record at or shortly before this one, and where it lies.
+    pub fn near(&self, result_id: u64) -> Result<Option<(u64, Location)>, ViewError> {
+        let range = key(b"r", &[&0_u64.to_be_bytes()])..=key(b"r", &[&result_id.to_be_bytes()]);
+        let last = self.db.range(range).next_back().transpose().map_err(|error| self.error("read", &error))?;
+        Ok(last.and_then(|(key, place)| Some((be64(&key, 1), place_at(&place, 0)?))))
     }
 
     /// The piece records with this serial, oldest first.
@@ -222,13 +241,42 @@ impl View {
 
     /// The piece records of this PLC piece number, oldest first (a PLC may count from the start again).
     pub fn with_piece(&self, piece: PieceId) -> Result<Vec<u64>, ViewError> {
-        self.result_ids(&key(b"p", &[&piece.0.to_be_bytes()]), usize::MAX)
+        let (mut out, pieces) = (Vec::new(), self.head()?.pieces);
+        let mut end = pieces + 1;
+        for pair in self.db.scan_prefix(b"p").rev() {
+            let (key, start) = pair.map_err(|error| self.error("read", &error))?;
+            let (first, start) = (be64(&key, 1), u32::from_be_bytes(array_at(&start, 0)));
+            let found = piece.0.checked_sub(start).map(|steps| first + u64::from(steps));
+            out.extend(found.filter(|id| *id < end));
+            end = first;
+        }
+        out.reverse();
+        Ok(out)
     }
 
-    /// The last `limit` piece records with this verdict, newest first.
+    /// The last `limit` piece records with this verdict, newest first. A pass may since have been damaged in the ledger.
     pub fn with_verdict(&self, verdict: Verdict, limit: usize) -> Result<Vec<u64>, ViewError> {
-        let found = self.db.scan_prefix(key(b"v", &[&[verdict_byte(verdict)]])).rev().take(limit);
-        found.map(|pair| self.tail_of(pair)).collect()
+        let not_passed = self.db.scan_prefix(b"n").rev().map(|pair| {
+            let (key, byte) = pair.map_err(|error| self.error("read", &error))?;
+            Ok((be64(&key, 1), byte.first().copied()))
+        });
+        if verdict != Verdict::Pass {
+            let same = not_passed.filter(|pair| pair.as_ref().map_or(true, |(_, byte)| *byte == Some(verdict_byte(verdict))));
+            return same.take(limit).map(|pair| pair.map(|(id, _)| id)).collect();
+        }
+        let (mut out, mut not_passed) = (Vec::new(), not_passed);
+        let mut next = not_passed.next().transpose()?;
+        for id in (1..=self.head()?.pieces).rev() {
+            if out.len() >= limit {
+                break;
+            }
+            if next.is_some_and(|(other, _)| other == id) {
+                next = not_passed.next().transpose()?;
+            } else {
+                out.push(id);
+            }
+        }
+        Ok(out)
     }
 
     /// Where a backend stands; `None` if the view never heard of it.
@@ -334,14 +382,44 @@ impl CatchUp<'_> {
     }
 }
 
-fn index_piece(batch: &mut sled::Batch, piece: &PieceRecord, place: Location) {
+/// True for a piece record that has its place in the view wherever it lies.
+pub const fn is_indexed(result_id: u64) -> bool {
+    result_id % STRIDE == 1
+}
+
+/// No record is further than this from the one `near` it.
+pub const fn is_near(result_id: u64, near: u64) -> bool {
+    result_id - near < STRIDE
+}
+
+fn index_piece(batch: &mut sled::Batch, piece: &PieceRecord, place: Option<Location>) {
     let id = piece.result_id.to_be_bytes();
-    batch.insert(key(b"r", &[&id]), &place_bytes(place));
-    batch.insert(key(b"p", &[&piece.arrival.piece.0.to_be_bytes(), &id]), &[]);
-    batch.insert(key(b"v", &[&[verdict_byte(piece.judgement.verdict)], &id]), &[]);
+    if let Some(place) = place {
+        batch.insert(key(b"r", &[&id]), &place_bytes(place));
+    }
+    if piece.judgement.verdict != Verdict::Pass {
+        batch.insert(key(b"n", &[&id]), &[verdict_byte(piece.judgement.verdict)]);
+    }
     if let Some(serial) = &piece.arrival.serial {
         batch.insert(key(b"s", &[serial.as_bytes(), &[0], &id]), &[]);
     }
+}
+
+/// The run that holds this piece. A new one begins where piece and record number do not both count on.
+fn index_run(batch: &mut sled::Batch, piece: &PieceRecord, run: Option<((u64, u32), u64)>) -> ((u64, u32), u64) {
+    let (id, number) = (piece.result_id, piece.arrival.piece.0);
+    if let Some((first, last)) = run
+        && id == last + 1
+        && number.checked_sub(first.1).map(u64::from) == id.checked_sub(first.0)
+    {
+        return (first, id);
+    }
+    if run.is_some_and(|(first, last)| id <= last && id >= first.0) {
+        // Taken in before: a view that catches up may see the last entries again.
+        return run.unwrap_or(((id, number), id));
+    }
+    batch.insert(key(b"p", &[&id.to_be_bytes()]), &number.to_be_bytes());
+    ((id, number), id)
 }
 
 fn verdict_byte(verdict: Verdict) -> u8 {

@@ -64,8 +64,12 @@ impl Chain {
     }
 
     pub fn piece(&mut self) -> Entry {
+        self.piece_numbered(u32::try_from(self.results + 1).unwrap())
+    }
+
+    /// A piece with the PLC's own number.
+    pub fn piece_numbered(&mut self, number: u32) -> Entry {
         self.results += 1;
-        let number = u32::try_from(self.results).unwrap();
         let score = 0.25 + (self.results % 7) as f32 / 10.0;
         let reject = self.results.is_multiple_of(5);
         let inspection = Inspection {
@@ -82,7 +86,7 @@ impl Chain {
         let serial = (!self.results.is_multiple_of(3)).then(|| format!("SN{:05}", self.results % 1000));
         let reasons = if reject { vec![Reason::Defects { class: ClassId(1), count: 1, score }] } else { Vec::new() };
         self.entry(Body::Piece(Box::new(PieceRecord {
-            result_id: u64::from(number),
+            result_id: self.results,
             arrival: Arrival { piece: PieceId(number), serial, lot: 7, encoder: EncoderCount(number.wrapping_mul(1000)), golden: false },
             arrived_at: Timestamp { wall_micros: 1, mono_micros: 2 },
             inspection: Some(Arc::new(inspection)),
@@ -161,6 +165,9 @@ fn what_is_kept_is_found_again() {
     assert_eq!(store.find_piece(PieceId(18)).unwrap().len(), 1);
     let rejects: Vec<_> = store.last_with(Verdict::Reject, 3).unwrap().iter().filter_map(piece_number).collect();
     assert_eq!(rejects, [190, 185, 180]);
+    let passes: Vec<_> = store.last_with(Verdict::Pass, 6).unwrap().iter().filter_map(piece_number).collect();
+    assert_eq!(passes, [189, 188, 187, 186, 184, 183]);
+    assert!((1..=190).all(|id| store.piece(id).unwrap().as_ref().and_then(piece_number) == Some(id)));
     drop(store);
 
     let (store, report) = open(dir.path());
@@ -174,6 +181,31 @@ fn what_is_kept_is_found_again() {
     let report = verify::verify(dir.path()).unwrap();
     assert!(report.whole, "{report:?}");
     assert_eq!((report.entries, report.pieces, report.head.digest), (chain.number, 190, chain.digest));
+}
+
+#[test]
+fn a_plc_that_counts_from_the_start_again_has_two_pieces_of_one_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (mut chain, mut model) = (Chain::new(), BTreeMap::<u32, Vec<u64>>::new());
+    // Counts, skips, counts on, begins again at 1, and again.
+    for numbers in [1..=5, 9..=12, 13..=13, 1..=6, 1..=2] {
+        let batch: Vec<_> = numbers.map(|number| chain.piece_numbered(number)).collect();
+        store.keep(&batch).unwrap();
+        for entry in &batch {
+            let Body::Piece(piece) = &entry.body else { continue };
+            model.entry(piece.arrival.piece.0).or_default().push(piece.result_id);
+        }
+    }
+    let check = |store: &Store| {
+        for number in 0..20 {
+            let found: Vec<_> = store.find_piece(PieceId(number)).unwrap().iter().filter_map(piece_number).collect();
+            assert_eq!(found, model.get(&number).cloned().unwrap_or_default(), "piece {number}");
+        }
+    };
+    check(&store);
+    store.rebuild_view().unwrap();
+    check(&store);
 }
 
 #[test]
