@@ -34,6 +34,9 @@ async fn two_hundred_pieces_get_one_result_each_and_only_good_ones_pass() {
     assert_eq!(judge.arrived, (1..=200).collect::<Vec<_>>());
     assert_eq!(judge.written, (1..=200).collect::<Vec<_>>());
     assert_eq!(judge.serials[6], "SN00000007");
+    let mut micros = judge.written_micros.clone();
+    micros.sort_unstable();
+    println!("result to acknowledged write: p50 {} µs, p99 {} µs, max {} µs", micros[100], micros[198], micros[199]);
     assert!(judge.missed.is_empty() && judge.downs.is_empty(), "{:?} {:?}", judge.missed, judge.downs);
     judge.finish(rig).await;
 }
@@ -45,9 +48,11 @@ async fn readings_come_before_the_piece_they_belong_to_and_are_reproducible() {
     let mut runs = Vec::new();
     for _ in 0..2 {
         let rig = Rig::start(settings.clone(), |_| {}).await;
-        let judge = Judge::by(by_parity).spawn(&rig);
-        within("the last piece to leave", rig.plc.wait_until(|line| line.finished)).await;
-        runs.push(judge.stop(rig).await.order);
+        let mut judge = Judge::by(by_parity);
+        let mut reports = rig.reports();
+        judge.until(&rig, &mut reports, "the last confirmation", |judge| judge.confirmed == 6).await;
+        runs.push(judge.order.clone());
+        judge.finish(rig).await;
     }
     let [first, second] = &runs[..] else { panic!("two runs") };
     assert_eq!(first, second, "two runs with one seed saw different events");
@@ -186,7 +191,8 @@ async fn a_piece_announced_while_the_link_was_down_is_owed_once() {
     let mut reports = rig.reports();
     judge.until(&rig, &mut reports, "a piece", |judge| judge.arrived.len() == 1).await;
     // The belt runs on until the watchdog bites, so the next piece comes while nobody answers.
-    let ready = |_: &Judge| rig.plc.holding(1000, 1).is_some_and(|status| status[0] & 0b11 == 1);
+    let register = |address| rig.plc.holding(address, 1).map_or(0, |words| words[0]);
+    let ready = |_: &Judge| register(0) & 0b10 == 0 && register(1000) & 0b11 == 0b01;
     judge.until(&rig, &mut reports, "the last exchange to be over", ready).await;
     rig.plc.outage(Outage::Silent, Duration::from_millis(300));
     judge.until(&rig, &mut reports, "the link to come up again", |judge| judge.ups == 2).await;
@@ -202,12 +208,13 @@ async fn a_piece_announced_while_the_link_was_down_is_owed_once() {
 #[tokio::test]
 async fn a_refused_tag_address_makes_the_tag_bad_and_nothing_else() {
     let rig = Rig::start(lockstep(3), |settings| settings.tags[0].address = 3000).await;
-    let judge = Judge::by(by_parity).spawn(&rig);
-    within("the last piece to leave", rig.plc.wait_until(|line| line.finished)).await;
-    let judge = judge.stop(rig).await;
+    let mut judge = Judge::by(by_parity);
+    let mut reports = rig.reports();
+    judge.until(&rig, &mut reports, "the last piece to leave", |_| rig.plc.observe().finished).await;
     let bad = judge.order.iter().filter(|event| event.starts_with("read paste_height Bad")).count();
     let good = judge.order.iter().filter(|event| event.starts_with("read oven_zone_1 Good")).count();
     assert_eq!((bad, good, judge.downs.len()), (3, 3, 0));
+    judge.finish(rig).await;
 }
 
 #[tokio::test]

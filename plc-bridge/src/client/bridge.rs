@@ -24,7 +24,7 @@ use station::reading::Reading;
 use station::station::Event;
 use station::units::Timestamp;
 use std::collections::VecDeque;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 /// Hand-over times kept for results that are not written yet; one slot costs 16 bytes. When it is full the oldest is
@@ -63,25 +63,37 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
         }
     }
 
-    /// Takes one command; `publish` afterwards.
-    pub(super) fn command(&mut self, command: LineCommand) {
-        if let LineCommand::Result(result) = &command {
-            if self.handed.len() >= HANDED_MAX {
-                self.handed.pop_front();
-            }
-            self.handed.push_back((result.piece, self.settings.clock.as_ref()().mono_micros));
+    /// Takes `first` and whatever waits behind it, and publishes once: a permit is never delayed by the results before it.
+    pub(super) fn commands(&mut self, first: LineCommand, waiting: &mut mpsc::Receiver<LineCommand>) {
+        self.command(first);
+        while let Ok(command) = waiting.try_recv() {
+            self.command(command);
         }
-        let result_of = if let LineCommand::Result(result) = &command { Some(result.piece) } else { None };
-        self.handshake.command(command);
-        if let Some(piece) = result_of
-            && !self.handshake.offers(piece)
-        {
-            warn!(%piece, "no room to offer the result; the PLC does not acknowledge fast enough");
+        self.publish();
+    }
+
+    fn command(&mut self, command: LineCommand) {
+        let LineCommand::Result(result) = command else {
+            self.handshake.command(command);
+            return;
+        };
+        if self.handed.len() >= HANDED_MAX {
+            self.handed.pop_front();
+        }
+        self.handed.push_back((result.piece, self.settings.clock.as_ref()().mono_micros));
+        self.handshake.command(LineCommand::Result(result));
+        if !self.handshake.offers(result.piece) {
+            warn!(piece = %result.piece, "no room to offer the result; the PLC does not acknowledge fast enough");
         }
     }
 
-    /// Takes one note of a connection; `publish` afterwards.
+    /// Takes one note of a connection, and publishes what follows from it.
     pub(super) fn note(&mut self, note: Note) {
+        self.heed(note);
+        self.publish();
+    }
+
+    fn heed(&mut self, note: Note) {
         match note {
             Note::Outputs(OutputNote::Up { connection }) => {
                 self.connection = Some(connection);
@@ -187,7 +199,7 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
     }
 
     /// Makes the newest state of the status block visible to the outputs.
-    pub(super) fn publish(&mut self) {
+    fn publish(&mut self) {
         let offer = self.handshake.on_offer().map(|offer| (offer.number, offer.result.piece));
         let offer = offer.map(|(number, piece)| {
             let handed = self.handed.iter().rev().find(|(handed, _)| *handed == piece);
@@ -213,3 +225,7 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
         self.images.send_replace(Image { last: true, ..Image::safe() });
     }
 }
+
+#[cfg(test)]
+#[path = "bridge_tests.rs"]
+mod tests;

@@ -156,17 +156,9 @@ pub async fn run(
                     warn!("the judge is gone; stopping the line");
                     break;
                 };
-                bridge.command(command);
-                // Whatever waits behind it goes into the same write: a permit is never delayed by results.
-                while let Ok(command) = commands.try_recv() {
-                    bridge.command(command);
-                }
-                bridge.publish();
+                bridge.commands(command, &mut commands);
             }
-            Some(note) = told.recv() => {
-                bridge.note(note);
-                bridge.publish();
-            }
+            Some(note) = told.recv() => bridge.note(note),
             // Both only end after this function let go of them.
             () = &mut outputs => return,
             () = &mut poll => return,

@@ -1,4 +1,5 @@
 //! A simulated PLC, the real client, and a tiny judge between them.
+#![allow(dead_code, reason = "each test program uses its own part of the rig")]
 
 use plc_bridge::client::{Clock, Settings};
 use plc_bridge::sim::{Pace, Sim, SimHandle, SimSettings};
@@ -39,7 +40,7 @@ pub fn lockstep(pieces: u32) -> SimSettings {
 pub fn clock() -> Clock {
     let start = Instant::now();
     Arc::new(move || {
-        let mono_micros = u64::try_from(start.elapsed().as_micros()).unwrap();
+        let mono_micros = u64::try_from(start.elapsed().as_micros()).expect("a short run");
         Timestamp { wall_micros: 0, mono_micros }
     })
 }
@@ -47,17 +48,19 @@ pub fn clock() -> Clock {
 pub struct Rig {
     pub plc: SimHandle,
     commands: mpsc::Sender<LineCommand>,
-    reports: Mutex<Option<mpsc::UnboundedReceiver<BridgeReport>>>,
+    reports: Mutex<Option<Reports>>,
     stop: oneshot::Sender<()>,
     client: JoinHandle<()>,
     plc_task: JoinHandle<std::io::Result<()>>,
+    address: SocketAddr,
 }
 
 impl Rig {
     pub async fn start(sim: SimSettings, adjust: impl FnOnce(&mut Settings)) -> Self {
         let tags = sim.tag_specs();
         let sim = Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sim).await.expect("a free port");
-        let mut settings = Settings { tags, ..Settings::new(sim.local_addr(), clock()) };
+        let address = sim.local_addr();
+        let mut settings = Settings { tags, ..Settings::new(address, clock()) };
         // Generous, so that a crowded machine is not a broken link.
         settings.peer.call_timeout = Duration::from_millis(800);
         adjust(&mut settings);
@@ -68,11 +71,19 @@ impl Rig {
         let (stop, stopped) = oneshot::channel::<()>();
         let report = move |report| tell.send(report).unwrap_or_default();
         let client = tokio::spawn(run(settings, asked, report, async { stopped.await.unwrap_or_default() }));
-        Self { plc, commands, reports: Mutex::new(Some(reports)), stop, client, plc_task }
+        Self { plc, commands, reports: Mutex::new(Some(reports)), stop, client, plc_task, address }
     }
 
-    pub fn reports(&self) -> mpsc::UnboundedReceiver<BridgeReport> {
-        self.reports.lock().unwrap().take().expect("reports are taken once")
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn reports(&self) -> Reports {
+        self.reports.lock().expect("nobody panicked with it").take().expect("reports are taken once")
     }
 
     pub async fn send(&self, command: LineCommand) {
@@ -96,6 +107,7 @@ pub struct Judge {
     pub serials: Vec<String>,
     pub missed: Vec<Miss>,
     pub written: Vec<u32>,
+    pub written_micros: Vec<u64>,
     pub order: Vec<String>,
     pub qualities: Vec<Quality>,
     pub downs: Vec<LinkFault>,
@@ -105,20 +117,17 @@ pub struct Judge {
     pub confirmed: u32,
 }
 
+type Reports = mpsc::UnboundedReceiver<BridgeReport>;
+
 pub struct Spawned {
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Judge>,
+    task: JoinHandle<(Judge, Reports)>,
 }
 
 impl Spawned {
-    /// Stops judge and client and gives what the judge saw.
-    pub async fn stop(self, rig: Rig) -> Judge {
+    pub async fn stop(self) -> (Judge, Reports) {
         self.stop.send(()).expect("the judge still runs");
-        let judge = within("the judge to end", self.task).await.expect("the judge did not panic");
-        rig.stop.send(()).expect("the client still runs");
-        within("the client to end", rig.client).await.expect("the client did not panic");
-        rig.plc_task.abort();
-        judge
+        within("the judge to end", self.task).await.expect("the judge did not panic")
     }
 }
 
@@ -133,6 +142,7 @@ impl Judge {
             serials: Vec::new(),
             missed: Vec::new(),
             written: Vec::new(),
+            written_micros: Vec::new(),
             order: Vec::new(),
             qualities: Vec::new(),
             downs: Vec::new(),
@@ -143,14 +153,15 @@ impl Judge {
         }
     }
 
-    pub fn spawn(mut self, rig: &Rig) -> Spawned {
-        let (mut reports, commands) = (rig.reports(), rig.commands.clone());
+    /// Judges in the background.
+    pub fn keep_beating(mut self, rig: &Rig, mut reports: Reports) -> Spawned {
+        let commands = rig.commands.clone();
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut beats = interval(Duration::from_millis(20));
             loop {
                 tokio::select! {
-                    _ = &mut stopped => return self,
+                    _ = &mut stopped => return (self, reports),
                     Some(report) = reports.recv() => self.take(&commands, report).await,
                     _ = beats.tick() => self.beat(&commands).await,
                 }
@@ -159,13 +170,7 @@ impl Judge {
         Spawned { stop, task }
     }
 
-    pub async fn until(
-        &mut self,
-        rig: &Rig,
-        reports: &mut mpsc::UnboundedReceiver<BridgeReport>,
-        what: &str,
-        wanted: impl Fn(&Self) -> bool,
-    ) {
+    pub async fn until(&mut self, rig: &Rig, reports: &mut Reports, what: &str, wanted: impl Fn(&Self) -> bool) {
         let waiting = async {
             let mut beats = interval(Duration::from_millis(20));
             while !wanted(self) {
@@ -228,7 +233,10 @@ impl Judge {
                 self.confirmed = feedback.rejects_confirmed;
             }
             BridgeReport::Event(other) => panic!("the bridge never says {other:?}"),
-            BridgeReport::Written { piece, .. } => self.written.push(piece.0),
+            BridgeReport::Written { piece, micros } => {
+                self.written.push(piece.0);
+                self.written_micros.push(micros);
+            }
             BridgeReport::RoundTrip { .. } => {}
         }
     }
