@@ -80,6 +80,12 @@ impl Images {
         Ok(images)
     }
 
+    /// A shelf that takes nothing, for a directory that cannot be used.
+    #[must_use]
+    pub fn none(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), quota: 0, shelf: Mutex::default() }
+    }
+
     fn find(&self, path: &Path, shelf: &mut Shelf) -> Result<(), ImageError> {
         let stem = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match stem.strip_suffix(".jpg").and_then(Digest::from_hex) {

@@ -159,8 +159,9 @@ impl Ledger {
         std::fs::create_dir_all(dir).map_err(|source| LedgerError::io("create", dir, source))?;
         let acked = [witness, read_witness(dir)].into_iter().max_by_key(|head| head.number).unwrap_or_default();
         let segments = walk::segments(dir)?;
-        let (found, mut past, segments_read) = read_tail(dir, &segments, acked);
+        let (mut found, mut past, segments_read) = read_tail(dir, &segments, acked);
         let pieces = found.head.pieces.max(acked.pieces).max(witness.pieces);
+        found.faults.extend(delivered_but_gone(dir, found.head.pieces.max(acked.pieces), pieces));
         let head = if acked.number > found.head.number { Head { pieces, ..acked } } else { Head { pieces, ..found.head } };
         let mut ledger = Self {
             dir: dir.to_owned(),
@@ -386,6 +387,19 @@ fn skip_lost_pieces(past: &mut Past, pieces: u64) {
         let (number, at, previous, memory) = memory;
         past.checkpoint = Some(Entry { number, at, previous, body: Body::Checkpoint(memory) });
     }
+}
+
+/// Piece records that a backend has acknowledged and that this ledger never heard of.
+fn delivered_but_gone(dir: &Path, known: u64, settled: u64) -> Option<walk::Fault> {
+    (settled > known).then(|| walk::Fault {
+        file: dir.to_owned(),
+        from: 0,
+        to: 0,
+        first_entry: 1,
+        last_entry: 0,
+        what: format!("piece records {} to {settled} were delivered and are not in this ledger", known + 1),
+        mend: "copy the ledger back from a backup; their numbers are not given again".to_owned(),
+    })
 }
 
 /// Index of the last segment from which on there are a checkpoint and the number of the last piece record.

@@ -19,6 +19,7 @@ pub mod images;
 pub mod ledger;
 mod parcels;
 pub mod segment;
+mod shared;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -27,10 +28,11 @@ pub mod walk;
 
 use crate::outbox::{Outbox, OutboxError};
 use ballast::Ballast;
-use images::{ImageError, Images};
+use images::Images;
 use ledger::{Kept, Ledger, LedgerError, LedgerReport};
 use parcels::Parcels;
 use serde::Serialize;
+use shared::{Shared, lock};
 use station::piece::PieceId;
 use station::record::{Body, Entry, EntryNumber};
 use station::station::Past;
@@ -41,17 +43,15 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use view::{View, ViewError};
-use walk::Head;
+use walk::{Fault, Head};
 
 const LEDGER: &str = "ledger";
 /// The view is made durable after this many entries. What a power cut takes from it is read from the ledger again.
 const VIEW_SYNC_EVERY: usize = 512;
 /// A view or ballast that is missing is tried again after this many entries.
 const MEND_EVERY: usize = 256;
-/// Damaged places looked at before the whole ledger is read to find a piece record.
-const LOOK_BACK: usize = 64;
 /// Pictures deleted at once when the disk is full.
 const SHED_BYTES: u64 = 1 << 20;
 
@@ -100,9 +100,6 @@ pub enum StoreError {
     /// The view refused.
     #[error("{0}; the ledger is not affected")]
     View(String),
-    /// The pictures cannot be used.
-    #[error(transparent)]
-    Images(#[from] ImageError),
 }
 
 impl StoreError {
@@ -138,6 +135,8 @@ pub struct OpenReport {
     pub view: ViewReport,
     /// True if the ballast is in place; false means that the disk is full or nearly so.
     pub ballast: bool,
+    /// Why no pictures can be kept, if they cannot.
+    pub images_missing: Option<String>,
 }
 
 /// What became of the view at opening.
@@ -163,6 +162,7 @@ impl OpenReport {
             .collect();
         out.extend(self.view.rebuilt.iter().map(|why| format!("the index was built again from the ledger: {why}")));
         out.extend(self.view.missing.iter().map(|why| format!("there is no index, nothing can be uploaded or found: {why}")));
+        out.extend(self.images_missing.iter().map(|why| format!("pictures are not kept: {why}")));
         if !self.ballast {
             out.push("the disk is too full for the ballast: free some space".to_owned());
         }
@@ -205,103 +205,6 @@ struct Writer {
     unmended: usize,
 }
 
-/// What outbox handles share with the store.
-#[derive(Debug)]
-struct Shared {
-    dir: PathBuf,
-    view: RwLock<Result<View, String>>,
-    /// Head and ballast as last seen, so that asking never waits for the disk.
-    seen: Mutex<(Head, bool)>,
-}
-
-impl Shared {
-    fn ledger_dir(&self) -> PathBuf {
-        self.dir.join(LEDGER)
-    }
-
-    fn view(&self) -> Result<View, StoreError> {
-        let slot = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        slot.clone().map_err(StoreError::View)
-    }
-
-    /// sled refuses everything after its first I/O error, so a view that failed is closed and opened again later.
-    fn view_failed(&self, error: &ViewError) {
-        tracing::warn!(%error, "the index is closed; records are kept all the same");
-        View::doubt(&self.dir.join(VIEW), error);
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Err(error.to_string());
-    }
-
-    /// Does something with the view, and closes the view if that fails.
-    fn ask<T>(&self, question: impl FnOnce(&View) -> Result<T, ViewError>) -> Result<T, StoreError> {
-        let view = self.view()?;
-        let answer = question(&view);
-        drop(view);
-        answer.map_err(|error| {
-            self.view_failed(&error);
-            error.into()
-        })
-    }
-
-    /// The entry of a piece record; `None` if there is none of that number. What the view says is checked against the ledger.
-    fn piece(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
-        if result_id == 0 || result_id > self.kept_pieces() {
-            return Ok(None);
-        }
-        if let Some((near, place)) = self.ask(|view| view.near(result_id))?
-            && view::is_near(result_id, near)
-            && let Some(entry) = ledger::piece_after(&self.ledger_dir(), place, near, result_id)?
-        {
-            return Ok(Some(entry));
-        }
-        self.piece_by_walking(result_id)
-    }
-
-    /// Either the record is damaged, or one before it, or the view is wrong. The ledger decides.
-    fn piece_by_walking(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
-        let (mut found, mut indexed) = (None, None);
-        let from = self.ask(|view| self.known_before(view, result_id))?;
-        ledger::read_from(&self.ledger_dir(), from, &mut |kept| {
-            let Some(number) = piece_number(&kept.entry).filter(|number| *number <= result_id) else {
-                let is_past = piece_number(&kept.entry).is_some();
-                return if is_past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            };
-            if view::is_indexed(number) {
-                indexed = Some((number, kept.place));
-            }
-            if number < result_id {
-                return ControlFlow::Continue(());
-            }
-            found = Some(kept.entry);
-            ControlFlow::Break(())
-        })?;
-        let near = self.ask(|view| view.near(result_id))?;
-        let is_right =
-            indexed.is_none_or(|(number, place)| near.is_some_and(|(near, at)| near > number || (near == number && at == place)));
-        if !is_right {
-            return self.ask(|view| Err(view.wrong(&format_args!("piece record {result_id} lies elsewhere in the ledger"))));
-        }
-        found.map(Some).ok_or_else(|| LedgerError::Lost { result_id }.into())
-    }
-
-    /// Number of an entry from which on a piece record must be found, if it is there at all.
-    fn known_before(&self, view: &View, result_id: u64) -> Result<EntryNumber, ViewError> {
-        let mut before = result_id;
-        for _ in 0..LOOK_BACK {
-            let Some((near, place)) = view.near(before)? else { break };
-            match ledger::read_at(&self.ledger_dir(), place) {
-                Ok((entry, _)) if piece_number(&entry) == Some(near) => return Ok(entry.number),
-                Ok(_) => return Err(view.wrong(&format_args!("piece record {near} lies elsewhere in the ledger"))),
-                Err(_) => before = near.saturating_sub(1),
-            }
-        }
-        Ok(EntryNumber(1))
-    }
-
-    fn kept_pieces(&self) -> u64 {
-        lock(&self.seen).0.pieces
-    }
-}
-
 impl Store {
     /// Opens or creates the store in `dir`. Damage is reported, not refused; what is whole goes on.
     pub fn open(dir: &Path, settings: StoreSettings) -> Result<(Self, OpenReport), StoreError> {
@@ -311,7 +214,11 @@ impl Store {
         };
         std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
         let lock = lock_dir(dir)?;
-        let images = Arc::new(Images::open(&dir.join("images"), settings.image_quota_bytes)?);
+        let images_dir = dir.join("images");
+        let (images, images_missing) = match Images::open(&images_dir, settings.image_quota_bytes) {
+            Ok(images) => (images, None),
+            Err(error) => (Images::none(&images_dir), Some(told(&error))),
+        };
         let mut ballast = Ballast::open(dir, settings.ballast_bytes);
         let has_room = ballast.has_room();
         if !has_room && ballast.release() {
@@ -322,11 +229,16 @@ impl Store {
         let witness = Head { pieces: witness.pieces.max(parcels::settled_at_least(dir)), ..witness };
         let (ledger, ledger_report, past) = Ledger::open(&dir.join(LEDGER), settings.segment_bytes, witness)?;
         let (view, view_report) = bring_up(dir, opened, ledger.head(), has_room);
-        let report = OpenReport { ledger: ledger_report, view: view_report, ballast: ballast.is_there() || settings.ballast_bytes == 0 };
+        let report = OpenReport {
+            ledger: ledger_report,
+            view: view_report,
+            ballast: ballast.is_there() || settings.ballast_bytes == 0,
+            images_missing,
+        };
         let seen = Mutex::new((ledger.head(), report.ballast));
         let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen });
         let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0, unmended: 0 });
-        Ok((Self { shared, writer, images, outboxes: Mutex::default(), past, lock }, report))
+        Ok((Self { shared, writer, images: Arc::new(images), outboxes: Mutex::default(), past, lock }, report))
     }
 
     /// What the station must know of the time before this opening: where the chain ends, the last checkpoint, and what followed.
@@ -473,10 +385,10 @@ impl Store {
         result_ids.iter().filter_map(|id| self.piece(*id).transpose()).collect()
     }
 
-    /// Visits every whole entry from `from` on, in order, until the visitor breaks off.
-    pub fn read_from(&self, from: EntryNumber, visit: &mut dyn FnMut(Kept) -> ControlFlow<()>) -> Result<(), StoreError> {
-        ledger::read_from(&self.shared.ledger_dir(), from, visit)?;
-        Ok(())
+    /// Visits every whole entry from `from` on, in order, until the visitor breaks off. Gives back what was passed over because
+    /// it is damaged.
+    pub fn read_from(&self, from: EntryNumber, visit: &mut dyn FnMut(Kept) -> ControlFlow<()>) -> Result<Vec<Fault>, StoreError> {
+        Ok(ledger::read_from(&self.shared.ledger_dir(), from, visit)?.faults)
     }
 
     /// The pictures.
@@ -550,11 +462,10 @@ fn rebuild(dir: &Path, head: Head, reason: String) -> (Result<View, String>, Vie
     }
 }
 
-const fn piece_number(entry: &Entry) -> Option<u64> {
-    match &entry.body {
-        Body::Piece(piece) => Some(piece.result_id),
-        _ => None,
-    }
+/// An error and its causes, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 /// True for entries without which nobody knows why the line stands.
@@ -580,9 +491,4 @@ fn lock_dir(dir: &Path) -> Result<File, StoreError> {
         tracing::debug!(%error, "the lock is held without a process number");
     }
     Ok(file)
-}
-
-/// A poisoned lock only says that another thread panicked; a half-done append is told apart at the next one by its number.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,9 +11,10 @@
 //! `outbox/NAME.mark` is a copy of the standing, some hundred deliveries old at most: if the view is lost, delivery starts again
 //! from there and not from the first record. First line: CRC32C of the rest, in hexadecimal; then one line of JSON.
 
+use super::StoreError;
 use super::ledger::LedgerError;
+use super::shared::{Shared, lock};
 use super::view::{Standing, View, ViewError};
-use super::{Shared, StoreError, lock};
 use crate::outbox::{Outbox, OutboxCounts, OutboxError, Parcel};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ mod kill;
 mod ledger;
 mod outbox;
 
+use super::shared::piece_number;
 use super::*;
 use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
 use station::memory::Memory;
@@ -249,4 +250,56 @@ fn keeping_finding_and_uploading_do_not_disturb_each_other() {
         });
     });
     assert_eq!(outbox.counts(), crate::outbox::OutboxCounts { kept: 300, delivered: 300, waiting: 0, quarantined: 0 });
+}
+
+#[test]
+fn a_store_that_lost_its_ledger_never_starts_empty_in_silence() {
+    for lose_the_view in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let mut chain = Chain::new();
+        store.keep(&chain.pieces(5)).unwrap();
+        store.outbox("trace").unwrap().quarantine(3, "no").unwrap();
+        store.outbox("trace").unwrap().delivered(&[1, 2, 4]).unwrap();
+        store.outbox("trace").unwrap().quarantine(5, "no").unwrap();
+        drop(store);
+        std::fs::remove_dir_all(dir.path().join(LEDGER)).unwrap();
+        if lose_the_view {
+            std::fs::remove_dir_all(dir.path().join(VIEW)).unwrap();
+        }
+        let (store, report) = open(dir.path());
+        assert!(!report.ledger.faults.is_empty(), "{report:?}");
+        let mut chain = Chain::after(&store.resume());
+        assert_eq!(chain.results, 5, "no number of a piece record is given twice");
+        store.keep(&[chain.piece()]).unwrap();
+        let outbox = store.outbox("trace").unwrap();
+        assert_eq!(outbox.next(9).unwrap().iter().map(|parcel| parcel.result_id).collect::<Vec<_>>(), [6]);
+    }
+}
+
+#[test]
+fn pictures_that_cannot_be_kept_do_not_keep_records_from_being_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("images"), b"not a directory").unwrap();
+    let (store, report) = open(dir.path());
+    assert_eq!(report.warnings().len(), 1, "{report:?}");
+    assert!(store.images().put(Digest::of(b"x"), b"jpeg").is_err());
+    assert_eq!(store.keep(&Chain::new().pieces(3)).unwrap(), EntryNumber(3));
+}
+
+#[test]
+fn durable_throughput_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for batch in [1, 16, 64] {
+        let (store, _) = open_with(&dir.path().join(batch.to_string()), StoreSettings::default());
+        let mut chain = Chain::new();
+        let batches: Vec<_> = (0..20).map(|_| chain.pieces(batch)).collect();
+        let begun = std::time::Instant::now();
+        for batch in &batches {
+            store.keep(batch).unwrap();
+        }
+        let rate = (20 * batch) as f64 / begun.elapsed().as_secs_f64();
+        println!("batches of {batch}: {rate:.0} entries/s durable (this build, this disk, this load)");
+        assert_eq!(store.pieces(), chain.results);
+    }
 }
