@@ -18,6 +18,7 @@ mod codec;
 pub mod images;
 pub mod ledger;
 mod parcels;
+pub mod read;
 pub mod segment;
 mod shared;
 #[cfg(test)]
@@ -29,8 +30,9 @@ pub mod walk;
 use crate::outbox::{Outbox, OutboxError};
 use ballast::Ballast;
 use images::Images;
-use ledger::{Kept, Ledger, LedgerError, LedgerReport};
+use ledger::{Ledger, LedgerError, LedgerReport};
 use parcels::Parcels;
+use read::Kept;
 use serde::Serialize;
 use shared::{Shared, lock};
 use station::piece::PieceId;
@@ -388,7 +390,7 @@ impl Store {
     /// Visits every whole entry from `from` on, in order, until the visitor breaks off. Gives back what was passed over because
     /// it is damaged.
     pub fn read_from(&self, from: EntryNumber, visit: &mut dyn FnMut(Kept) -> ControlFlow<()>) -> Result<Vec<Fault>, StoreError> {
-        Ok(ledger::read_from(&self.shared.ledger_dir(), from, visit)?.faults)
+        Ok(read::read_from(&self.shared.ledger_dir(), from, visit)?.faults)
     }
 
     /// The pictures.

@@ -3,7 +3,8 @@
 //! Invariant: what the view says is checked against the ledger before anybody is told; a view that is caught telling something
 //! wrong is closed, marked, and built again at the next start.
 
-use super::ledger::{self, LedgerError};
+use super::ledger::LedgerError;
+use super::read;
 use super::view::{self, View, ViewError};
 use super::walk::Head;
 use super::{LEDGER, StoreError, VIEW};
@@ -58,7 +59,7 @@ impl Shared {
         }
         if let Some((near, place)) = self.ask(|view| view.near(result_id))?
             && view::is_near(result_id, near)
-            && let Some(entry) = ledger::piece_after(&self.ledger_dir(), place, near, result_id)?
+            && let Some(entry) = read::piece_after(&self.ledger_dir(), place, near, result_id)?
         {
             return Ok(Some(entry));
         }
@@ -69,7 +70,7 @@ impl Shared {
     fn piece_by_walking(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
         let (mut found, mut indexed) = (None, None);
         let from = self.ask(|view| self.known_before(view, result_id))?;
-        ledger::read_from(&self.ledger_dir(), from, &mut |kept| {
+        read::read_from(&self.ledger_dir(), from, &mut |kept| {
             let Some(number) = piece_number(&kept.entry).filter(|number| *number <= result_id) else {
                 let is_past = piece_number(&kept.entry).is_some();
                 return if is_past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
@@ -97,7 +98,7 @@ impl Shared {
         let mut before = result_id;
         for _ in 0..LOOK_BACK {
             let Some((near, place)) = view.near(before)? else { break };
-            match ledger::read_at(&self.ledger_dir(), place) {
+            match read::read_at(&self.ledger_dir(), place) {
                 Ok((entry, _)) if piece_number(&entry) == Some(near) => return Ok(entry.number),
                 Ok(_) => return Err(view.wrong(&format_args!("piece record {near} lies elsewhere in the ledger"))),
                 Err(_) => before = near.saturating_sub(1),

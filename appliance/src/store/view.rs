@@ -17,7 +17,8 @@
 //! order · `oq` backend, 0, result_id → the backend's words.
 
 use super::codec::array_at;
-use super::ledger::{self, Kept, LedgerError};
+use super::ledger::LedgerError;
+use super::read::{self, Kept};
 use super::segment::Location;
 use super::walk::Head;
 use station::piece::PieceId;
@@ -162,7 +163,7 @@ impl View {
             return Ok(head.pieces <= ledger_head.pieces);
         }
         let bytes = self.get(b"h")?.unwrap_or_default();
-        let entry = place_at(&bytes, 48).and_then(|place| ledger::read_at(ledger_dir, place).ok());
+        let entry = place_at(&bytes, 48).and_then(|place| read::read_at(ledger_dir, place).ok());
         Ok(head.number < ledger_head.number && entry.is_some_and(|(entry, digest)| entry.number == head.number && digest == head.digest))
     }
 
@@ -198,7 +199,7 @@ impl View {
         let mut batch = CatchUp { view: self, waiting: Vec::with_capacity(CATCH_UP_BATCH), head: self.head()?, taken: 0 };
         let mut failed = None;
         if from <= ledger_head.number {
-            ledger::read_from(ledger_dir, from, &mut |kept| {
+            read::read_from(ledger_dir, from, &mut |kept| {
                 if kept.entry.number > ledger_head.number {
                     return ControlFlow::Break(());
                 }
