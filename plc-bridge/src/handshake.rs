@@ -104,6 +104,8 @@ pub struct Handshake {
     beat: u16,
     counters: Counters,
     seen: Control,
+    /// `seen` really was seen.
+    looked: bool,
     serial: Option<String>,
     next_own_number: u32,
     acquisition: u16,
@@ -143,6 +145,7 @@ impl Handshake {
             beat: 0,
             counters: Counters::default(),
             seen: Control::default(),
+            looked: false,
             serial: None,
             next_own_number: identity.own_numbers_from.max(1),
             acquisition: 0,
@@ -211,7 +214,8 @@ impl Handshake {
             }
             self.rejects.push_back(target);
         }
-        let room = if self.seen.buffer_results_enable { RESULTS_MAX } else { 1 };
+        let unbuffered = self.looked && !self.seen.buffer_results_enable;
+        let room = if unbuffered { 1 } else { RESULTS_MAX };
         if self.offers.len() >= room {
             self.overrun = true;
             self.overruns = self.overruns.wrapping_add(1);
@@ -224,6 +228,7 @@ impl Handshake {
     /// One look at the control block. `notices` are to be passed on in their order.
     pub fn observe(&mut self, now: Control, notices: &mut Vec<Notice>) {
         let before = std::mem::replace(&mut self.seen, now);
+        self.looked = true;
         if self.seen.set_user_data && !before.set_user_data {
             self.serial.clone_from(&self.seen.serial);
         }

@@ -156,6 +156,24 @@ fn eight_results_wait_and_the_ninth_overruns() {
 }
 
 #[test]
+fn without_buffering_one_result_waits() {
+    let mut line = running();
+    look(&mut line, Control { trigger_enable: true, ..Control::default() });
+    line.command(result(1, Verdict::Pass));
+    line.command(result(2, Verdict::Pass));
+    let status = line.status();
+    assert!(status.results_buffer_overrun && status.piece_seq_echo == 1);
+}
+
+#[test]
+fn results_given_before_the_plc_was_seen_are_not_lost() {
+    let mut line = Handshake::new(Identity::default());
+    line.command(result(1, Verdict::Hold));
+    line.command(result(2, Verdict::Hold));
+    assert!(!line.status().results_buffer_overrun && line.offers(PieceId(1)) && line.offers(PieceId(2)));
+}
+
+#[test]
 fn a_new_link_needs_a_new_permit() {
     let mut line = running();
     line.link_down();

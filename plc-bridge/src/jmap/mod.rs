@@ -17,7 +17,7 @@ pub const MAP_VERSION: u16 = 1;
 /// Registers of the control block.
 pub const CONTROL_LEN: u16 = 96;
 /// Registers of the control block without `UserData`: what is polled.
-pub const CONTROL_HEAD: u16 = 32;
+pub const CONTROL_HEAD: u16 = 28;
 /// Registers of the status block.
 pub const STATUS_LEN: u16 = 128;
 /// Registers of the status block that always form one snapshot, written in one request.

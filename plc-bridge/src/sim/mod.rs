@@ -17,6 +17,7 @@ pub use server::{Outage, Sim, SimHandle};
 
 use crate::jmap::{Field, Kind};
 use crate::map::TagSpec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the line did, from holding register 2100 on.
@@ -138,9 +139,9 @@ pub struct Observed {
     /// Pieces that reached the gate without a result.
     pub unanswered_at_gate: u32,
     /// Numbers of the last 4096 pieces that passed.
-    pub passed_ids: Vec<u32>,
+    pub passed_ids: Arc<Vec<u32>>,
     /// Numbers of the last 4096 pieces that were taken out.
-    pub rejected_ids: Vec<u32>,
+    pub rejected_ids: Arc<Vec<u32>>,
     /// Results read, of any kind.
     pub results_read: u32,
     /// Results read for a piece that already had one.

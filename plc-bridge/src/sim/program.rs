@@ -16,6 +16,7 @@ use super::process::{Disturbance, value};
 use super::{Observed, Pace, SimSettings};
 use crate::jmap::{Control, Order, Status, status2};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Piece numbers kept of what passed and what was rejected; one slot costs 4 bytes, the oldest is forgotten.
@@ -260,6 +261,7 @@ impl Program {
                 }
                 &mut self.seen.rejected_ids
             };
+            let ids = Arc::make_mut(ids);
             if ids.len() >= IDS_MAX {
                 ids.remove(0);
             }

@@ -128,7 +128,7 @@ fn pass_without_results_valid_is_nothing() {
     let piece = bench.next_piece();
     (bench.status.pass, bench.status.piece_seq_echo) = (true, piece);
     bench.run_out(piece);
-    assert_eq!((bench.plc.seen.rejected_ids.as_slice(), bench.plc.seen.unanswered_at_gate), (&[piece][..], 1));
+    assert_eq!((bench.plc.seen.rejected_ids.to_vec(), bench.plc.seen.unanswered_at_gate), (vec![piece], 1));
 }
 
 #[test]

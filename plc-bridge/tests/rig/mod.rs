@@ -51,35 +51,45 @@ pub struct Rig {
     reports: Mutex<Option<Reports>>,
     stop: oneshot::Sender<()>,
     client: JoinHandle<()>,
-    plc_task: JoinHandle<std::io::Result<()>>,
+    bench: Bench,
+}
+
+/// A PLC with nobody at it.
+pub struct Bench {
+    pub plc: SimHandle,
+    sim: SimSettings,
     address: SocketAddr,
 }
 
-impl Rig {
-    pub async fn start(sim: SimSettings, adjust: impl FnOnce(&mut Settings)) -> Self {
-        let tags = sim.tag_specs();
-        let sim = Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sim).await.expect("a free port");
-        let address = sim.local_addr();
-        let mut settings = Settings { tags, ..Settings::new(address, clock()) };
+impl Bench {
+    pub fn start_client(self, adjust: impl FnOnce(&mut Settings)) -> Rig {
+        let mut settings = Settings { tags: self.sim.tag_specs(), ..Settings::new(self.address, clock()) };
         // Generous, so that a crowded machine is not a broken link.
         settings.peer.call_timeout = Duration::from_millis(800);
         adjust(&mut settings);
-        let plc = sim.handle();
-        let plc_task = tokio::spawn(sim.run(std::future::pending()));
         let (commands, asked) = mpsc::channel(256);
         let (tell, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let report = move |report| tell.send(report).unwrap_or_default();
         let client = tokio::spawn(run(settings, asked, report, async { stopped.await.unwrap_or_default() }));
-        Self { plc, commands, reports: Mutex::new(Some(reports)), stop, client, plc_task, address }
+        Rig { plc: self.plc.clone(), commands, reports: Mutex::new(Some(reports)), stop, client, bench: self }
+    }
+}
+
+impl Rig {
+    pub async fn start(sim: SimSettings, adjust: impl FnOnce(&mut Settings)) -> Self {
+        let plc = Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sim.clone()).await.expect("a free port");
+        let bench = Bench { plc: plc.handle(), sim, address: plc.local_addr() };
+        tokio::spawn(plc.run(std::future::pending()));
+        bench.start_client(adjust)
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.bench.address
     }
 
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.bench.address.port()
     }
 
     pub fn reports(&self) -> Reports {
@@ -91,9 +101,16 @@ impl Rig {
     }
 
     /// The client is gone from one moment to the next; its connections close, nothing is written.
-    pub fn kill_client(self) -> JoinHandle<std::io::Result<()>> {
+    pub fn kill_client(self) -> Bench {
         self.client.abort();
-        self.plc_task
+        self.bench
+    }
+
+    /// Nobody commands any more; the client must end by itself.
+    pub async fn drop_commands(self) -> SimHandle {
+        drop(self.commands);
+        within("the client to end", self.client).await.expect("the client did not panic");
+        self.plc
     }
 }
 
@@ -103,6 +120,7 @@ pub struct Judge {
     beat: u16,
     pub beating: bool,
     pub answer_up: bool,
+    pub answering: bool,
     pub arrived: Vec<u32>,
     pub serials: Vec<String>,
     pub missed: Vec<Miss>,
@@ -138,6 +156,7 @@ impl Judge {
             beat: 0,
             beating: true,
             answer_up: true,
+            answering: true,
             arrived: Vec::new(),
             serials: Vec::new(),
             missed: Vec::new(),
@@ -208,8 +227,9 @@ impl Judge {
                 self.order.push(format!("arrived {}", arrival.piece));
                 self.arrived.push(arrival.piece.0);
                 self.serials.push(arrival.serial.clone().unwrap_or_default());
-                let result = self.judge(&arrival);
-                commands.send(LineCommand::Result(result)).await.expect("the client runs");
+                if self.answering {
+                    commands.send(LineCommand::Result(self.judge(&arrival))).await.expect("the client runs");
+                }
             }
             BridgeReport::Event(Event::Missed(miss)) => self.missed.push(miss),
             BridgeReport::Event(Event::Read(reading)) => {
