@@ -15,6 +15,8 @@
 //!   cut (it is not synced itself) it may be old, which can only make damage look torn within the last batch.
 //! * A segment that is damaged is never written again; the chain goes on in a new one from the last acknowledged digest.
 
+pub use super::read::{Kept, read_at, read_from};
+
 use super::codec::{array_at, u32_at, u64_at};
 use super::segment::{self, Frame, FrameFault, HEADER_LEN, Header, Kind, Location, PAYLOAD_MAX};
 use super::walk::{self, Found, From, Head, SegmentFile, WalkError};

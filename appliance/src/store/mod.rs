@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/lock            held by the one process that may write here; its process number
-//! DIR/ledger/         the evidence (ledger.rs, segment.rs, walk.rs, verify.rs)
+//! DIR/ledger/         the evidence (segment.rs: the bytes; ledger.rs keeps, read.rs reads, walk.rs and verify.rs check)
 //! DIR/view/           indexes and outbox standings (view.rs, parcels.rs), built again from the ledger when in doubt
 //! DIR/outbox/         a copy of every standing, for the day on which the view is lost
 //! DIR/images/         pictures (images.rs)
