@@ -88,6 +88,8 @@ pub struct LedgerLine {
     pub records: u64,
     /// Every digest was recomputed and fits.
     pub verified: bool,
+    /// Pieces with more than one record: always 0.
+    pub doubled: u64,
 }
 
 /// Where the time of a piece went.
@@ -116,8 +118,6 @@ pub struct Fold<'a> {
     report: Report,
     seen: BTreeSet<PieceId>,
     digest: Digest,
-    /// Pieces with more than one record: must stay 0.
-    pub twice: u64,
 }
 
 impl<'a> Fold<'a> {
@@ -140,7 +140,7 @@ impl<'a> Fold<'a> {
             model: recipe.model.package.clone(),
             verdicts_sha256: Digest::default(),
         };
-        Self { recipe, truth, report, seen: BTreeSet::new(), digest: Digest::default(), twice: 0 }
+        Self { recipe, truth, report, seen: BTreeSet::new(), digest: Digest::default() }
     }
 
     /// Takes the next entry of the run.
@@ -171,7 +171,7 @@ impl<'a> Fold<'a> {
         let report = &mut self.report;
         report.pieces += 1;
         report.ledger.records += 1;
-        self.twice += u64::from(!self.seen.insert(record.arrival.piece));
+        report.ledger.doubled += u64::from(!self.seen.insert(record.arrival.piece));
         match record.judgement.verdict {
             Verdict::Pass => report.pass += 1,
             Verdict::Reject => report.fail += 1,

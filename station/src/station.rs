@@ -278,8 +278,10 @@ impl Station {
 
     fn close_late_pieces(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let deadline = self.setup.recipe.verdict_deadline;
-        while let Some(open) = self.open.pop_front_if(|open| now.since(open.arrived_at) > deadline) {
-            self.close(open, None, hold(MissReason::Deadline), now, effects);
+        while self.open.front().is_some_and(|open| now.since(open.arrived_at) > deadline) {
+            if let Some(open) = self.open.pop_front() {
+                self.close(open, None, hold(MissReason::Deadline), now, effects);
+            }
         }
     }
 
@@ -415,7 +417,8 @@ impl Station {
     /// Rejects that the belt has carried past the gate without a confirmation.
     fn watch_gate(&mut self, encoder: EncoderCount, now: Timestamp, effects: &mut Vec<Effect>) {
         let slack = self.setup.recipe.gate_slack;
-        while self.to_gate.pop_front_if(|piece| encoder.has_passed(piece.target.ahead(slack))).is_some() {
+        while self.to_gate.front().is_some_and(|piece| encoder.has_passed(piece.target.ahead(slack))) {
+            self.to_gate.pop_front();
             self.memory.counters.reject_unconfirmed = self.memory.counters.reject_unconfirmed.wrapping_add(1);
             if let Some((reason, detail)) = self.memory.tally.note_unconfirmed(&self.setup.recipe.stop) {
                 self.raise_and_keep(reason, detail, now, effects);

@@ -93,11 +93,13 @@ impl Hands<'_> {
 }
 
 async fn until_drained(line: &Line) {
-    let waits = || line.deliveries.iter().any(|(_, delivery)| {
-        let counts = delivery.lock().unwrap_or_else(std::sync::PoisonError::into_inner).counts;
-        let kept = line.snapshots.borrow().pieces.last().map_or(0, |piece| piece.result_id);
-        counts.waiting > 0 || counts.kept < kept
-    });
+    let waits = || {
+        line.deliveries.iter().any(|(_, delivery)| {
+            let counts = delivery.lock().unwrap_or_else(std::sync::PoisonError::into_inner).counts;
+            let kept = line.snapshots.borrow().pieces.last().map_or(0, |piece| piece.result_id);
+            counts.waiting > 0 || counts.kept < kept
+        })
+    };
     while waits() {
         tokio::time::sleep(LOOK).await;
     }

@@ -45,7 +45,9 @@ const FROM_PIECE: u32 = 60;
 
 /// What was asked for cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("--inject {asked}: {what}; use drift:TAG=PER_PIECE[@PIECE], step:TAG=BY[@PIECE], camera:freeze, camera:lost, plc:drop, model:slow or model:error, each with [@PIECE]")]
+#[error(
+    "--inject {asked}: {what}; use drift:TAG=PER_PIECE[@PIECE], step:TAG=BY[@PIECE], camera:freeze, camera:lost, plc:drop, model:slow or model:error, each with [@PIECE]"
+)]
 pub struct InjectionError {
     asked: String,
     what: String,

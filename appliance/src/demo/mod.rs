@@ -15,7 +15,7 @@ use crate::host::resident_mib;
 use crate::pipeline::rig::Rig;
 use crate::pipeline::{Line, LineError, Run, at};
 use crate::report::{Fold, Latency, Report};
-use crate::store::{ledger, verify};
+use crate::store::{read, verify};
 use station::action::Role;
 use station::record::EntryNumber;
 use std::io::Write as _;
@@ -67,7 +67,14 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
 }
 
 /// Stops everything in order, and reports what the ledger says.
-fn finish(args: &cli::Demo, line: Line, world: World, backend: world::Backend, data: &Path, truth: &dyn GroundTruth) -> Result<(), LineError> {
+fn finish(
+    args: &cli::Demo,
+    line: Line,
+    world: World,
+    backend: world::Backend,
+    data: &Path,
+    truth: &dyn GroundTruth,
+) -> Result<(), LineError> {
     let (setup, latency) = (line.setup.clone(), Latency::of(&line.meter));
     let outbox = line.deliveries.iter().map(|(name, delivery)| {
         let delivery = delivery.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -81,7 +88,7 @@ fn finish(args: &cli::Demo, line: Line, world: World, backend: world::Backend, d
     if args.report.is_some() {
         let of_piece = |piece| truth.truth(piece);
         let mut fold = Fold::new(&setup.recipe, args.seed, &of_piece);
-        let read = ledger::read_from(&data.join("ledger"), from, &mut |kept| {
+        let read = read::read_from(&data.join("ledger"), from, &mut |kept| {
             fold.push(&kept.entry);
             ControlFlow::Continue(())
         });
@@ -91,7 +98,11 @@ fn finish(args: &cli::Demo, line: Line, world: World, backend: world::Backend, d
         report.ledger.verified = verified.whole;
         say(&serde_json::to_string(&report).map_err(at("the report"))?)?;
     }
-    if late.is_empty() { Ok(()) } else { Err(LineError { what: format!("threads that did not end in time: {}", late.join(", ")), source: None }) }
+    if late.is_empty() {
+        Ok(())
+    } else {
+        Err(LineError { what: format!("threads that did not end in time: {}", late.join(", ")), source: None })
+    }
 }
 
 fn say(text: &str) -> Result<(), LineError> {

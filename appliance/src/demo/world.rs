@@ -56,7 +56,12 @@ impl Backend {
 }
 
 /// The body of a thread that serves a backend.
-pub fn serve(runtime: tokio::runtime::Runtime, listener: std::net::TcpListener, server: Arc<Server>, stop: watch::Receiver<bool>) -> impl FnOnce() + Send {
+pub fn serve(
+    runtime: tokio::runtime::Runtime,
+    listener: std::net::TcpListener,
+    server: Arc<Server>,
+    stop: watch::Receiver<bool>,
+) -> impl FnOnce() + Send {
     move || {
         let served = runtime.block_on(async {
             listener.set_nonblocking(true)?;
@@ -97,7 +102,9 @@ impl World {
             ..SimSettings::default()
         };
         let runtime = runtime()?;
-        let sim = runtime.block_on(Sim::bind(args.plc_listen, settings)).map_err(at(&format!("the simulated PLC cannot listen on {}", args.plc_listen)))?;
+        let sim = runtime
+            .block_on(Sim::bind(args.plc_listen, settings))
+            .map_err(at(&format!("the simulated PLC cannot listen on {}", args.plc_listen)))?;
         let (address, handle) = (sim.local_addr(), sim.handle());
         let (stop, stopped) = watch::channel(false);
         let thread = spawn("plc-sim", move || {

@@ -28,11 +28,7 @@ pub fn deliver(mut uploader: Uploader, outbox: &dyn Outbox, clock: Clock, stop: 
         let step = uploader.step(outbox, clock.now());
         *board.lock().unwrap_or_else(PoisonError::into_inner) = Delivery { counts: outbox.counts(), status: uploader.status().clone() };
         let pause = match step {
-            Step::Delivered(_) | Step::Again => Duration::ZERO,
-            Step::Quarantined(result_id) => {
-                tracing::error!(backend = outbox.backend(), result_id, "the backend refused a record for good; it is quarantined here");
-                Duration::ZERO
-            }
+            Step::Delivered(_) | Step::Again | Step::Quarantined(_) => Duration::ZERO,
             Step::Idle => IDLE,
             Step::Wait(pause) => pause,
         };

@@ -172,8 +172,10 @@ impl Line {
         let mut effects = Vec::new();
         let station = Station::start(setup.clone(), &past, now, &mut effects).map_err(at("the control plan cannot be charted"))?;
         let uploads = show::uploads(settings, &setup, &store)?;
-        let deliveries: Vec<_> = uploads.iter().map(|(_, outbox)| (outbox.backend().to_owned(), Arc::new(Mutex::new(Delivery::default())))).collect();
-        let journal = run.journal.map(|folder| note::begin(&folder, &setup, &past, now)).transpose().map_err(at("the journal cannot be kept"))?;
+        let deliveries: Vec<_> =
+            uploads.iter().map(|(_, outbox)| (outbox.backend().to_owned(), Arc::new(Mutex::new(Delivery::default())))).collect();
+        let journal =
+            run.journal.map(|folder| note::begin(&folder, &setup, &past, now)).transpose().map_err(at("the journal cannot be kept"))?;
 
         let (judge_tx, judge_rx) = bounded::<Input>(INPUTS);
         let (triggers_tx, triggers_rx) = bounded::<Trigger>(TRIGGERS);
@@ -192,7 +194,8 @@ impl Line {
         let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), run.simulated, Arc::clone(&gallery));
         let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
         let (page, health) = match run.page {
-            true => show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone())).map(|(page, listener, health)| (Some((page, listener)), Some(health)))?,
+            true => show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))
+                .map(|(page, listener, health)| (Some((page, listener)), Some(health)))?,
             false => (None, None),
         };
         let setup_code = page.as_ref().and_then(|(page, _)| Page::setup_code(page));
@@ -214,7 +217,9 @@ impl Line {
         let mut flow = Vec::new();
         let mut reports = link::Reports::new(judge_tx.clone(), triggers_tx, Arc::clone(&meter), clock);
         let plc = runtime()?;
-        flow.push(spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands_rx, move |report| reports.take(report), told(plc_stop))))?);
+        flow.push(spawn("plc", move || {
+            plc.block_on(plc_bridge::run(bridge, commands_rx, move |report| reports.take(report), told(plc_stop)))
+        })?);
         let to_judge = judge_tx.clone();
         let pool = vision_models::frame::FramePool::new(FRAMES, frame_bytes);
         flow.push(spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers_rx, &shots_tx, &to_judge))?);

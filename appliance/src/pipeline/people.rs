@@ -90,7 +90,12 @@ impl Board {
     /// A board over what the threads measure.
     #[must_use]
     pub fn new(
-        settings: &Settings, clock: Clock, meter: Arc<Meter>, deliveries: Vec<(String, Arc<Mutex<Delivery>>)>, simulated: bool, gallery: Arc<Gallery>,
+        settings: &Settings,
+        clock: Clock,
+        meter: Arc<Meter>,
+        deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
+        simulated: bool,
+        gallery: Arc<Gallery>,
     ) -> Self {
         let budget_micros = settings.recipe.verdict_deadline.0;
         let (data, camera) = (settings.data_directory.clone(), settings.camera.name.clone());
@@ -110,14 +115,21 @@ impl Board {
             model: Self::model(snapshot),
             disk: self.disk(snapshot),
             uploads: self.deliveries.iter().map(|(name, delivery)| upload(name, delivery)).collect(),
-            latency: LatencyView { p50_micros: latency.p50, p99_micros: latency.p99, max_micros: latency.max, budget_micros: self.budget_micros },
+            latency: LatencyView {
+                p50_micros: latency.p50,
+                p99_micros: latency.p99,
+                max_micros: latency.max,
+                budget_micros: self.budget_micros,
+            },
         }
     }
 
     fn camera(&self, snapshot: &Snapshot) -> Part {
         match snapshot.pieces.last() {
             None => Part { state: PartState::Unknown, detail: format!("{}: no piece yet", self.camera) },
-            Some(piece) if piece.reason.contains("camera_") => Part { state: PartState::Bad, detail: format!("{}: {}", self.camera, piece.reason) },
+            Some(piece) if piece.reason.contains("camera_") => {
+                Part { state: PartState::Bad, detail: format!("{}: {}", self.camera, piece.reason) }
+            }
             Some(_) => Part { state: PartState::Good, detail: self.camera.clone() },
         }
     }

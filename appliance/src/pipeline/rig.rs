@@ -53,7 +53,8 @@ impl Rig {
         };
         let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
         let detector_faults = Arc::new(DetectorFaults::default());
-        let detector = Detector::load(&runtime, &package, mono).map_err(at("the model is refused"))?.with_faults(Arc::clone(&detector_faults));
+        let detector =
+            Detector::load(&runtime, &package, mono).map_err(at("the model is refused"))?.with_faults(Arc::clone(&detector_faults));
         let classes = package.classes();
         let before_grab = Box::new(|_| {});
         Ok(Self { clock, camera, frame_bytes, before_grab, detector, classes, camera_faults, detector_faults, truth })
@@ -74,7 +75,8 @@ fn camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &vision_models
             Ok((Box::new(camera), side * side, boards))
         }
         CameraSource::Folder { path } => {
-            let folder = BoardFolder::open(name, path, Arc::clone(faults), Arc::clone(clock)).map_err(at("the picture folder cannot be read"))?;
+            let folder =
+                BoardFolder::open(name, path, Arc::clone(faults), Arc::clone(clock)).map_err(at("the picture folder cannot be read"))?;
             let (bytes, truth) = (folder.frame_bytes().map_err(at("the first picture cannot be read"))?, folder.index());
             Ok((Box::new(Watched::new(folder)), bytes, truth))
         }

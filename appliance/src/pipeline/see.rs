@@ -42,7 +42,15 @@ fn miss(judge: &Sender<Input>, piece: PieceId, reason: MissReason) {
 }
 
 /// The capture thread: takes one picture per trigger.
-pub fn capture(mut camera: Box<dyn Camera>, mut before_grab: Box<dyn FnMut(PieceId) + Send>, pool: &FramePool, clock: Clock, triggers: &Receiver<Trigger>, shots: &Sender<Shot>, judge: &Sender<Input>) {
+pub fn capture(
+    mut camera: Box<dyn Camera>,
+    mut before_grab: Box<dyn FnMut(PieceId) + Send>,
+    pool: &FramePool,
+    clock: Clock,
+    triggers: &Receiver<Trigger>,
+    shots: &Sender<Shot>,
+    judge: &Sender<Input>,
+) {
     for trigger in triggers {
         let piece = trigger.piece;
         before_grab(piece);
@@ -67,7 +75,14 @@ pub fn capture(mut camera: Box<dyn Camera>, mut before_grab: Box<dyn FnMut(Piece
 }
 
 /// The inference thread: one model, one picture at a time. What was seen goes to the judge first, to the pictures after.
-pub fn infer(mut detector: Detector, camera: &Arc<str>, meter: &Meter, shots: &Receiver<Shot>, judge: &Sender<Input>, pictures: &Sender<Looked>) {
+pub fn infer(
+    mut detector: Detector,
+    camera: &Arc<str>,
+    meter: &Meter,
+    shots: &Receiver<Shot>,
+    judge: &Sender<Input>,
+    pictures: &Sender<Looked>,
+) {
     for shot in shots {
         let piece = shot.piece;
         let inspection = match detector.inspect(&shot.frame, piece, camera) {
@@ -92,7 +107,8 @@ pub fn infer(mut detector: Detector, camera: &Arc<str>, meter: &Meter, shots: &R
 }
 
 fn note_stages(meter: &Meter, micros: StageMicros) {
-    let stages = [(Stage::Capture, micros.capture), (Stage::Prepare, micros.prepare), (Stage::Infer, micros.infer), (Stage::Decode, micros.decode)];
+    let stages =
+        [(Stage::Capture, micros.capture), (Stage::Prepare, micros.prepare), (Stage::Infer, micros.infer), (Stage::Decode, micros.decode)];
     stages.into_iter().for_each(|(stage, micros)| meter.note(stage, micros));
 }
 

@@ -8,9 +8,12 @@ use crate::pipeline::see::chain;
 use crate::pipeline::{LineError, at, told};
 use crate::store::{Store, StoreSettings};
 use crate::upload::{Context, Contexts, Token, UploadSettings, Uploader};
-use station::{Past, Setup};
+use jiff::tz::TimeZone;
 use station::action::Request;
+use station::record::{Body, EntryNumber};
 use station::snapshot::Snapshot;
+use station::{Past, Setup};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,8 +23,6 @@ use web_ui::{Page, PageSettings, Refused, Sources};
 
 /// Least time between two pictures of the panel: nobody reads faster, and drawing costs some milliseconds.
 const PANEL_INTERVAL: Duration = Duration::from_millis(250);
-
-
 
 /// Opens the store and says what it found.
 pub fn open_store(settings: &Settings) -> Result<(Store, Past), LineError> {
@@ -36,21 +37,47 @@ pub fn open_store(settings: &Settings) -> Result<(Store, Past), LineError> {
 
 /// One uploader per configured backend, with its outbox.
 pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<(Uploader, Arc<dyn Outbox>)>, LineError> {
-    let zone = jiff::tz::TimeZone::system();
-    let context = Context { identity: setup.identity.clone(), recipe: Arc::clone(&setup.recipe), program: setup.program.clone(), zone };
+    let zone = TimeZone::system();
+    let names = settings.backends.iter().map(|backend| store.outbox(backend.name.as_str())).collect::<Result<Vec<_>, _>>();
+    let outboxes = names.map_err(at("an outbox cannot be opened"))?;
+    let waits = outboxes.iter().any(|outbox| outbox.counts().waiting > 0);
+    let contexts = contexts(setup, store, &zone, waits)?;
     let mut uploads = Vec::new();
-    for (index, backend) in settings.backends.iter().enumerate() {
+    for (index, (backend, outbox)) in settings.backends.iter().zip(outboxes).enumerate() {
         let seed = u64::try_from(index).unwrap_or_default().wrapping_add(u64::from(std::process::id()) << 8);
-        let upload = UploadSettings { token: token(&backend.token_file)?, batch_max: backend.batch, ..UploadSettings::new(&backend.url, seed) };
-        let contexts = Contexts::new(context.clone());
+        let upload =
+            UploadSettings { token: token(&backend.token_file)?, batch_max: backend.batch, ..UploadSettings::new(&backend.url, seed) };
+        let contexts = contexts.clone();
         let uploader = match backend.name {
             BackendName::Traceability => Uploader::traceability(&upload, contexts),
             BackendName::Grading => Uploader::grading(&upload, contexts),
         };
-        let outbox = store.outbox(backend.name.as_str()).map_err(at("an outbox cannot be opened"))?;
         uploads.push((uploader.map_err(at("an upload cannot be set up"))?, outbox));
     }
     Ok(uploads)
+}
+
+/// What was in force when. Only records that still wait need what was in force before this start, and only then is it read.
+fn contexts(setup: &Setup, store: &Store, zone: &TimeZone, waits: bool) -> Result<Contexts, LineError> {
+    let now =
+        Context { identity: setup.identity.clone(), recipe: Arc::clone(&setup.recipe), program: setup.program.clone(), zone: zone.clone() };
+    let mut known: Option<Contexts> = None;
+    if waits {
+        let read = store.read_from(EntryNumber(1), &mut |kept| {
+            if let Body::Started(started) = &kept.entry.body {
+                let context = Context::from_started(started, zone.clone());
+                match &mut known {
+                    Some(known) => known.changed(kept.entry.number, context),
+                    None => known = Some(Contexts::new(context)),
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        read.map_err(at("what was in force before cannot be read"))?;
+    }
+    let Some(mut known) = known else { return Ok(Contexts::new(now)) };
+    known.changed(EntryNumber(store.condition().head.number.0 + 1), now);
+    Ok(known)
 }
 
 fn token(file: &Path) -> Result<Option<Token>, LineError> {
@@ -65,10 +92,14 @@ fn token(file: &Path) -> Result<Option<Token>, LineError> {
 
 /// The page with its listener, bound but not yet served.
 pub fn page(
-    settings: &Settings, board: &Board, people: &People, snapshots: &watch::Receiver<Arc<Snapshot>>,
+    settings: &Settings,
+    board: &Board,
+    people: &People,
+    snapshots: &watch::Receiver<Arc<Snapshot>>,
     decide: impl Fn(Request) -> Result<(), Refused> + Send + Sync + 'static,
 ) -> Result<(Page, std::net::TcpListener, watch::Sender<Arc<web_ui::Health>>), LineError> {
-    let listener = std::net::TcpListener::bind(settings.page.listen).map_err(at(&format!("the page cannot listen on {}", settings.page.listen)))?;
+    let listener =
+        std::net::TcpListener::bind(settings.page.listen).map_err(at(&format!("the page cannot listen on {}", settings.page.listen)))?;
     listener.set_nonblocking(true).map_err(at("the page's listener"))?;
     let (told, health) = watch::channel(Arc::new(board.health(&snapshots.borrow())));
     let sources = Sources {
@@ -106,7 +137,10 @@ impl Panel {
     /// The panel as configured. Without one, its picture is drawn for the page alone.
     #[must_use]
     pub fn new(settings: &Settings, picture: Arc<Mutex<Option<Arc<[u8]>>>>, health: Option<watch::Sender<Arc<web_ui::Health>>>) -> Self {
-        let size = settings.panel.as_ref().map_or(PanelSize { width: 800, height: 480 }, |panel| PanelSize { width: panel.width_pixels, height: panel.height_pixels });
+        let size = settings
+            .panel
+            .as_ref()
+            .map_or(PanelSize { width: 800, height: 480 }, |panel| PanelSize { width: panel.width_pixels, height: panel.height_pixels });
         let png = settings.panel.as_ref().and_then(|panel| panel.png.as_ref());
         let device = png.map(|path| Device::Png(PngFile::new(path, size)));
         let language = match settings.panel.as_ref().map(|panel| panel.language) {
