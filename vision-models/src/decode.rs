@@ -213,4 +213,31 @@ mod tests {
         let result = decode(scores, boxes, &names(), &rules(), 2, &geometry((64, 32), &layout()));
         assert!(matches!(result, Err(DecodeError::Shape { .. })));
     }
+
+    proptest::proptest! {
+        /// Whatever a model puts out: an error for nonsense, or findings inside the frame, best first, no two in one place.
+        #[test]
+        fn any_output_is_refused_or_understood(
+            scores in proptest::collection::vec(proptest::prop_oneof![12 => 0.0..0.2_f32, 3 => 0.2..1.0_f32], 2 * CELLS),
+            boxes in proptest::collection::vec(0.0..40.0_f32, 4 * CELLS),
+            poison in proptest::option::weighted(0.3, (0..6 * CELLS, proptest::sample::select(vec![f32::NAN, f32::INFINITY, -1.0]))),
+        ) {
+            let (mut scores, mut boxes) = (scores, boxes);
+            if let Some((place, value)) = poison {
+                match place.checked_sub(2 * CELLS) {
+                    None => scores[place] = value,
+                    Some(place) => boxes[place] = value,
+                }
+            }
+            let result = run(&scores, &boxes);
+            proptest::prop_assert_eq!(result.is_err(), poison.is_some());
+            let found = result.unwrap_or_default();
+            proptest::prop_assert!(found.len() <= 10 && found.is_sorted_by(|a, b| a.score >= b.score));
+            for finding in &found {
+                let b = finding.bounds;
+                proptest::prop_assert!(0.0 <= b.x1 && b.x1 < b.x2 && b.x2 <= 64.0 && 0.0 <= b.y1 && b.y1 < b.y2 && b.y2 <= 32.0);
+                proptest::prop_assert!((0.1..=1.0).contains(&finding.score) && (1..=2).contains(&finding.class.0));
+            }
+        }
+    }
 }

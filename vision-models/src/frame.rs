@@ -110,17 +110,6 @@ impl Frame {
         Ok(Self { blank, bytes, shot, digest })
     }
 
-    /// A frame of a picture in memory, in a buffer of its own. For golden boards and tests; cameras use a pool.
-    ///
-    /// # Errors
-    /// Never for a valid picture; the signature is that of `seal`.
-    pub fn of_picture(picture: &Picture, golden: Arc<Picture>, number: u64) -> Result<Self, PictureError> {
-        let home = Arc::new(Shelf { bytes: picture.pixels().len(), free: Mutex::new(Vec::new()) });
-        let blank = Blank { buffer: picture.pixels().into(), home };
-        let (width, height) = (picture.width(), picture.height());
-        Self::seal(blank, Shot { width, height, number, mono_micros: number, capture_micros: 0, golden })
-    }
-
     /// The pixels, row by row.
     #[must_use]
     pub fn pixels(&self) -> &[u8] {

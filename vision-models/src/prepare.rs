@@ -30,7 +30,7 @@ pub enum PrepareError {
         height: u32,
         /// What OpenCV says.
         #[source]
-        source: opencv::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -139,7 +139,7 @@ impl Preparer {
         let geometry = geometry.get_or_insert_with(|| Geometry::of(frame, layout));
         let (first, second) = values.split_at_mut(area(geometry.input));
         for (grey, plane) in [(test, first), (golden, second)] {
-            let failed = |source| PrepareError::Picture { width: frame.0, height: frame.1, source };
+            let failed = |source: opencv::Error| PrepareError::Picture { width: frame.0, height: frame.1, source: source.into() };
             fill_plane(grey, geometry, layout, plane).map_err(failed)?;
         }
         Ok((geometry, values))
