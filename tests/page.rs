@@ -6,13 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
 
 use fantoccini::elements::Element;
+use fantoccini::wd::TimeoutConfiguration;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use line_tests::binary::Running;
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 /// An answer of the page on a machine that builds something else beside.
@@ -21,37 +21,8 @@ const SOON: Duration = Duration::from_secs(30);
 /// Forty pieces, the step, and the points until a rule sees it, at one piece per second.
 const UNTIL_STOP: Duration = Duration::from_secs(240);
 
-/// A child process that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// The folder with the built programs, `target/debug`.
-fn programs() -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
-}
-
-/// Starts a program and gives the first value that `pick` finds for every one of `wanted` in what it prints.
-fn start<const N: usize>(mut command: Command, wanted: [&str; N]) -> (Running, [String; N]) {
-    let program = command.get_program().to_owned();
-    let child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
-    let mut running = Running(child.unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display())));
-    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
-    let found = wanted.map(|prefix| {
-        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(prefix));
-        let line = line.unwrap_or_else(|| panic!("{} ended without printing `{prefix}`", program.display()));
-        line.split_once(prefix).unwrap().1.trim().to_owned()
-    });
-    // What else it prints is read to the end, so that it never waits for us.
-    std::thread::spawn(move || lines.for_each(drop));
-    (running, found)
-}
+/// The first start reads a model and makes a data folder.
+const START: Duration = Duration::from_secs(120);
 
 struct Demo {
     address: String,
@@ -61,12 +32,11 @@ struct Demo {
 }
 
 fn demo(folder: &Path) -> Demo {
-    let binary = programs().join("jidoka");
-    assert!(binary.is_file(), "{} is not there; run `cargo build -p appliance` first", binary.display());
-    let mut command = Command::new(binary);
-    command.args(["demo", "--listen", "127.0.0.1:0", "--seed", "7", "--inject", "step:paste_height=8@40", "--data"]);
-    command.arg(folder.join("data")).stderr(File::create(folder.join("demo.log")).unwrap());
-    let (running, [address, person]) = start(command, ["page: ", "sign in: "]);
+    let data = folder.join("data").display().to_string();
+    let asked = ["demo", "--listen", "127.0.0.1:0", "--seed", "7", "--inject", "step:paste_height=8@40", "--data", &data];
+    let running = Running::start(&asked);
+    let address = running.wait_line("page: ", START);
+    let person = running.wait_line("sign in: ", START);
     let (name, password) = person.split_once(" / ").unwrap();
     Demo { address, name: name.to_owned(), password: password.to_owned(), _running: running }
 }
@@ -82,8 +52,9 @@ struct Browser {
 impl Browser {
     async fn open(width: u32, height: u32, touch: bool) -> Self {
         let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stderr(Stdio::null());
-        let (driver, [port]) = start(command, ["started successfully on port "]);
+        command.arg("--port=0");
+        let driver = Running::of(command);
+        let port = driver.wait_line("ChromeDriver was started successfully on port ", SOON);
         let profile = tempfile::tempdir().unwrap();
         let folder = profile.path().display();
         let metrics = json!({ "width": width, "height": height, "pixelRatio": 1, "touch": touch, "mobile": touch });
@@ -104,7 +75,10 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities([("goog:chromeOptions".to_owned(), options)].into_iter().collect());
         let client = builder.connect(&format!("http://127.0.0.1:{}", port.trim_end_matches('.'))).await.unwrap();
-        let shots = programs().parent().unwrap().join("screenshots");
+        let timeouts = TimeoutConfiguration::new(Some(2 * SOON), Some(2 * SOON), None);
+        client.update_timeouts(timeouts).await.unwrap();
+        // The test program lies in `target/debug/deps`.
+        let shots = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("screenshots");
         std::fs::create_dir_all(&shots).unwrap();
         Self { client, shots, _driver: driver, _profile: profile }
     }
@@ -131,13 +105,15 @@ impl Browser {
         self.client.execute(script, vec![]).await.unwrap()
     }
 
-    /// Waits until a script says yes.
-    async fn until(&self, script: &str, within: Duration) {
-        let deadline = std::time::Instant::now() + within;
-        while self.ask(&format!("return Boolean({script})")).await != json!(true) {
-            assert!(std::time::Instant::now() < deadline, "not within {within:?}: {script}");
-            tokio::task::yield_now().await;
-        }
+    /// Waits until an expression is true, looking ten times a second from inside the page.
+    async fn until(&self, expression: &str, within: Duration) {
+        let script = format!(
+            "const done = arguments[1], end = performance.now() + arguments[0];\
+             const look = () => {{ if ({expression}) done(true); else if (performance.now() > end) done(false); else setTimeout(look, 100); }}; look();"
+        );
+        let millis = u64::try_from(within.as_millis()).unwrap();
+        let seen = self.client.execute_async(&script, vec![json!(millis)]).await.unwrap();
+        assert_eq!(seen, json!(true), "not within {within:?}: {expression}");
     }
 
     /// The station's snapshot, as the page's own session may read it.
@@ -241,14 +217,14 @@ async fn it_runs_again(browser: &Browser, seq: &Value) {
     let before = inspected(&browser.snapshot().await);
     browser.press("#release").await;
     let deadline = std::time::Instant::now() + SOON;
-    loop {
+    let snapshot = loop {
         let snapshot = browser.snapshot().await;
         if snapshot["last_stop"]["seq"] == *seq && inspected(&snapshot) > before {
-            assert_eq!(snapshot["last_stop"]["cause"], "machine: squeegee worn");
-            break;
+            break snapshot;
         }
         assert!(std::time::Instant::now() < deadline, "no piece was inspected after the release");
-    }
+    };
+    assert_eq!(snapshot["last_stop"]["cause"], "machine: squeegee worn");
     browser.shoot("released").await;
 }
 

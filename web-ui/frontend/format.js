@@ -51,8 +51,7 @@ export function lasting(milliseconds) {
   return t("time.days", { d: Math.floor(secs / 86400), h: Math.floor((secs % 86400) / 3600) });
 }
 
-/** `Nelson 2` → `N2`, `Western Electric 1` → `WE1`. */
+/** `Nelson 2` → `N2`, `Western Electric 1` → `WE1`, `Nelson 1 (moving range)` → `N1(mr)`. */
 export function shortRule(name) {
-  const words = name.split(/\s+/);
-  return words.map((word) => (/^\d+$/.test(word) ? word : word[0]?.toUpperCase() ?? "")).join("");
+  return name.replace(/[A-Za-z]+/g, (word) => word[0]).replace(/\s+/g, "");
 }

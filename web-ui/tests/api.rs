@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use site::{Client, PASSWORD, Site, snapshot_stopped};
 use station::action::{Action, Person, Request, Role};
 use station::snapshot::Phase;
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use web_ui::{Page, PageError, PageSettings, Refused};
 
 #[test]
@@ -371,4 +372,24 @@ fn one_client_is_not_another() {
     assert_eq!(client.get("/api/v1/snapshot").0, 401);
     let guessed = site.client().with_cookie(format!("jidoka_session={}", "0".repeat(64)));
     assert_eq!(guessed.get("/api/v1/snapshot").0, 401);
+}
+
+#[test]
+fn garbage_on_the_wire_harms_nobody() {
+    let site = Site::with_people();
+    let huge = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(1000));
+    let short = "POST /api/v1/session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    let liar = "POST /api/v1/session HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n{}";
+    let random: Vec<u8> = (0..5000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    for bytes in [huge.as_bytes(), many.as_bytes(), short.as_bytes(), liar.as_bytes(), b"\r\n\r\n\0", &random] {
+        let mut socket = TcpStream::connect(site.address).unwrap();
+        // The server may hang up before it has read everything.
+        drop(socket.write_all(bytes));
+        drop(socket.shutdown(Shutdown::Write));
+        let mut answer = Vec::new();
+        drop(socket.read_to_end(&mut answer));
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(site.client().send("GET", "/livez", &[], None).status, 200);
 }

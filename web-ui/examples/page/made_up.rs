@@ -68,7 +68,7 @@ pub struct MadeUpLine {
     result_id: u64,
     counters: Counters,
     pieces: VecDeque<Arc<PieceView>>,
-    charts: [Vec<PointView>; 4],
+    charts: [Vec<PointView>; 7],
     stop: Option<StopView>,
     last_stop: Option<StopView>,
     phase: Phase,
@@ -242,7 +242,15 @@ impl MadeUpLine {
 
     fn plot(&mut self, piece: PieceId) {
         let shifted = !self.calm && self.since_release > 15;
-        let settings = [(120.0, 2.5, 9.0), (0.09, 0.02, 0.07), (0.24, 0.04, 0.14), (246.0, 0.8, 2.6)];
+        let settings = [
+            (120.0, 2.5, 9.0),
+            (0.09, 0.02, 0.07),
+            (0.24, 0.04, 0.14),
+            (246.0, 0.8, 2.6),
+            (180.0, 0.5, 1.9),
+            (220.0, 0.6, 1.6),
+            (3.0, 0.04, 0.12),
+        ];
         for (chart, (centre, sigma, reach)) in settings.into_iter().enumerate() {
             let index = u64::try_from(self.charts[chart].len()).unwrap_or(0) + 1;
             let shift = if shifted && chart == 0 { 3.6 * sigma } else { 0.0 };
@@ -304,6 +312,9 @@ impl MadeUpLine {
             ("reject_share", "reject_share", ""),
             ("defects", "defects_per_piece", ""),
             ("zone_3", "individuals", "Cel"),
+            ("zone_1", "individuals", "Cel"),
+            ("zone_2", "individuals", "Cel"),
+            ("placement_force", "individuals", "N"),
         ];
         let charts = names.into_iter().zip(&self.charts).zip(1..).map(|(((name, kind, unit), points), id)| {
             let learning = if id == 4 { 12 } else { 0 };

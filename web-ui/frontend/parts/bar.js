@@ -4,6 +4,7 @@ import { el, mark, say } from "../dom.js";
 import { lasting } from "../format.js";
 import { choose, nextTheme, preferences } from "../preferences.js";
 import { t } from "../words/index.js";
+import { shape } from "./shapes.js";
 import { makeStopButton } from "./stopbutton.js";
 
 /** The station shows something at least this often; without it the picture is not the present. */
@@ -21,7 +22,7 @@ export function languageButton() {
 
 export function themeButton() {
   const press = () => choose("theme", nextTheme());
-  return el("button", { type: "button", class: "plain", id: "theme", title: t("theme.choose"), on: { click: press } }, t(`theme.${preferences.theme}`));
+  return el("button", { type: "button", class: "plain", id: "theme", title: t("theme.choose"), on: { click: press } }, shape("theme"), t(`theme.${preferences.theme}`));
 }
 
 export function makeBar(person, onSignOut) {

@@ -7,7 +7,9 @@ import { t } from "../words/index.js";
 
 const LEFT = 8;
 const RIGHT = 74;
-const TOP = 16;
+const TOP = 12;
+/** Room for the names of rules above the points. */
+const TOP_WITH_RULES = 26;
 const BOTTOM = 8;
 
 /** Is the point beyond a limit, and on which side? */
@@ -82,26 +84,34 @@ function limitLabels(last, y, right, height) {
   return wanted.map(({ text, at }) => svg("text", { class: "limit-label", x: right + 6, y: at + 4 }, text));
 }
 
+/** Names of the rules, newest first; one that would lie on another is left to the list of signals. */
+function ruleLabels(points, x, y, right) {
+  const labels = [];
+  let free = Infinity;
+  for (let place = points.length - 1; place >= 0; place -= 1) {
+    const { signals, value } = points[place];
+    if (signals.length === 0 || !Number.isFinite(value)) continue;
+    const text = signals.map(shortRule).join(" ");
+    const half = (text.length * 7.5) / 2;
+    const middle = Math.min(Math.max(x(place), LEFT + half), right - half);
+    if (middle + half > free) continue;
+    free = middle - half - 6;
+    labels.push(svg("text", { class: "rule", x: round(middle), y: round(y(value) - 11), "text-anchor": "middle" }, text));
+  }
+  return labels;
+}
+
+const round = (value) => Number(value.toFixed(1));
+
 function draw(box, chart, width, height) {
   const { points } = chart;
   const [low, high] = span(points);
   const right = width - RIGHT;
   const slots = Math.max(points.length - 1, 1);
   const x = (place) => LEFT + 6 + (place / slots) * (right - LEFT - 12);
-  const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM);
-  const marks = [];
-  points.forEach((point, place) => {
-    if (!Number.isFinite(point.value)) return;
-    const cx = Number(x(place).toFixed(1));
-    const cy = Number(y(point.value).toFixed(1));
-    marks.push(dot(point, cx, cy));
-    const previous = points[place - 1]?.signals.join() ?? "";
-    if (point.signals.length > 0 && point.signals.join() !== previous) {
-      const anchor = cx > right - 40 ? "end" : "middle";
-      const above = cy - 11 > 10 ? cy - 11 : cy + 20;
-      marks.push(svg("text", { class: "rule", x: cx, y: above, "text-anchor": anchor }, point.signals.map(shortRule).join(" ")));
-    }
-  });
+  const top = points.some((point) => point.signals.length > 0) ? TOP_WITH_RULES : TOP;
+  const y = (value) => top + (1 - (value - low) / (high - low)) * (height - top - BOTTOM);
+  const marks = points.flatMap((point, place) => (Number.isFinite(point.value) ? [dot(point, round(x(place)), round(y(point.value)))] : []));
   const last = points.at(-1);
   if (last && Number.isFinite(last.value)) {
     marks.push(svg("circle", { class: "newest", cx: x(points.length - 1), cy: y(last.value), r: 5.5 }));
@@ -113,6 +123,7 @@ function draw(box, chart, width, height) {
     svg("path", { class: "centre", d: steps(points, "centre", x, y) }),
     svg("path", { class: "trace", d: trace(points, x, y) }),
     ...marks,
+    ...ruleLabels(points, x, y, right),
     ...limitLabels(last, y, right, height),
   );
 }

@@ -9,7 +9,7 @@ import { openPiece } from "./piece.js";
 import { shape } from "./shapes.js";
 
 /** More than this many are read on the next page of charts. */
-const PER_PAGE = 6;
+const PER_PAGE = 9;
 
 /** Signals listed below a large chart, newest first. */
 const LISTED = 12;
@@ -71,6 +71,7 @@ export function makeCharts() {
     page %= pages;
     pager.hidden = pages < 2;
     say(pager, t("charts.more", { page: page + 1, pages }));
+    mark(pager, "data-lit", charts.some((chart, place) => isLit(chart) && Math.floor(place / PER_PAGE) !== page));
     empty.hidden = charts.length > 0;
     const shown = charts.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
     mark(grid, "data-count", shown.length);

@@ -15,6 +15,7 @@ const PATHS = {
   stopped: "M8 3h8l5 5v8l-5 5H8l-5-5V8z",
   acknowledged: "M8 3h8l5 5v8l-5 5H8l-5-5V8zM7.5 12l3 3 6-6",
   releasing: "M5 12h12M12 6l6 6-6 6",
+  theme: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 3v18M12 8h7.5M12 12h9M12 16h7.5",
   hand: "M8 3h8l5 5v8l-5 5H8l-5-5V8zM12 7v6M12 16v1",
 };
 

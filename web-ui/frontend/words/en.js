@@ -98,7 +98,7 @@ export default {
   "charts.title": "Charts",
   "charts.more": "Charts {page} of {pages}",
   "charts.none": "No characteristic is charted",
-  "chart.learning": "Limits after {n} more",
+  "chart.learning": "{n} more to limits",
   "chart.ucl": "UCL",
   "chart.cl": "CL",
   "chart.lcl": "LCL",
