@@ -187,6 +187,22 @@ fn check(original: &Original, store: &Store, case: u64) {
 }
 
 #[test]
+fn another_ledgers_view_is_not_believed() {
+    let original = original();
+    let other = tempfile::tempdir().unwrap();
+    let (store, _) = open(other.path());
+    let mut chain = Chain::new();
+    store.keep(&[chain.stop()]).unwrap();
+    store.keep(&chain.pieces(20)).unwrap();
+    drop(store);
+    std::fs::remove_dir_all(original.dir.path().join(VIEW)).unwrap();
+    copy(&other.path().join(VIEW), &original.dir.path().join(VIEW));
+    let (store, report) = open(original.dir.path());
+    assert!(report.view.rebuilt.is_some_and(|why| why.contains("disagreed")));
+    check(&original, &store, 0);
+}
+
+#[test]
 fn a_view_that_never_came_back_from_opening_is_set_aside() {
     let original = original();
     std::fs::write(original.dir.path().join("view.opening"), "2").unwrap();

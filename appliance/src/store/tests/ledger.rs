@@ -63,6 +63,7 @@ fn after_a_failed_sync_the_frames_go_to_a_new_segment() {
     let refused = store.keep(&batch).unwrap_err();
     assert!(refused.is_retryable(), "{refused}");
     assert_eq!(store.keep(&batch).unwrap(), EntryNumber(8));
+    assert_eq!(ledger_files(dir.path()).len(), 3, "a segment whose sync failed is not written again, not even after a pause");
     assert_eq!(all(&store).len(), 8);
     assert_eq!(store.pieces(), 8);
     drop(store);
@@ -144,6 +145,33 @@ fn a_torn_end_is_cut_off_and_an_acknowledged_one_is_reported() {
         assert!(store.piece(4).is_err());
         let report = verify::verify(dir.path()).unwrap();
         assert_eq!(report.first_fault.map(|fault| (fault.first_entry, fault.last_entry)), Some((4, 4)));
+    }
+}
+
+#[test]
+fn without_any_other_witness_a_later_frame_tells_what_was_settled() {
+    for (damaged, torn, served) in [(3, false, vec![1, 2, 4, 5, 6]), (5, true, vec![1, 2, 3, 4])] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let mut chain = Chain::new();
+        for batch in [2, 2, 2] {
+            store.keep(&chain.pieces(batch)).unwrap();
+        }
+        drop(store);
+        // After a power cut the witness may be old and the view gone; entry 5 is then as good as never acknowledged, entry 3 is not.
+        std::fs::remove_file(dir.path().join(LEDGER).join("acknowledged")).unwrap();
+        std::fs::remove_dir_all(dir.path().join(VIEW)).unwrap();
+        let path = &ledger_files(dir.path())[0];
+        let mut bytes = std::fs::read(path).unwrap();
+        let end =
+            segment::parts(&bytes).get(damaged - 1).map_or(0, |part| if let segment::Part::Frame(frame) = part { frame.end() } else { 0 });
+        bytes[end - 1] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        let report = verify::verify(dir.path()).unwrap();
+        assert_eq!((report.torn.is_some(), report.whole), (torn, torn), "{report:?}");
+        let (store, report) = open(dir.path());
+        assert_eq!((report.ledger.torn.is_some(), report.ledger.faults.is_empty()), (torn, torn), "{report:?}");
+        assert_eq!(all(&store).iter().map(|entry| entry.number.0).collect::<Vec<_>>(), served);
     }
 }
 
