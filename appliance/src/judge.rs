@@ -122,8 +122,10 @@ impl Judge {
         for effect in effects {
             match effect {
                 Effect::Command(command) => {
-                    // A command that cannot be handed over means that the PLC is not following: the station stops the line.
-                    self.overrun |= self.outlets.plc.try_send(command.clone()).is_err();
+                    // A full queue means that the PLC is not following: the station stops the line. A closed one means that
+                    // the PLC thread has left, as it does first when the appliance stops, with RunPermit 0 as its last word.
+                    self.overrun |=
+                        matches!(self.outlets.plc.try_send(command.clone()), Err(tokio::sync::mpsc::error::TrySendError::Full(_)));
                 }
                 Effect::Keep(entry) => self.overflow.push_back((Arc::clone(entry), now)),
                 Effect::Show(snapshot) => {
