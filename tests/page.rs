@@ -11,6 +11,8 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use line_tests::binary::Running;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -45,8 +47,25 @@ fn demo(folder: &Path) -> Demo {
 struct Browser {
     client: Client,
     shots: PathBuf,
+    port: u16,
+    session: String,
     _driver: Running,
     _profile: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    /// A driver that is killed leaves its browser behind, so the session is ended first, also when the test has failed.
+    fn drop(&mut self) {
+        let end = || -> std::io::Result<()> {
+            let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+            socket.set_read_timeout(Some(SOON))?;
+            write!(socket, "DELETE /session/{} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n", self.session)?;
+            socket.read_exact(&mut [0])
+        };
+        if let Err(error) = end() {
+            eprintln!("the browser could not be closed: {error}");
+        }
+    }
 }
 
 impl Browser {
@@ -55,6 +74,7 @@ impl Browser {
         command.arg("--port=0");
         let driver = Running::of(command);
         let port = driver.wait_line("ChromeDriver was started successfully on port ", SOON);
+        let port = port.trim_end_matches('.').parse().unwrap();
         let profile = tempfile::tempdir().unwrap();
         let folder = profile.path().display();
         let metrics = json!({ "width": width, "height": height, "pixelRatio": 1, "touch": touch, "mobile": touch });
@@ -74,13 +94,14 @@ impl Browser {
         let options = json!({ "args": arguments, "mobileEmulation": { "deviceMetrics": metrics } });
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities([("goog:chromeOptions".to_owned(), options)].into_iter().collect());
-        let client = builder.connect(&format!("http://127.0.0.1:{}", port.trim_end_matches('.'))).await.unwrap();
+        let client = builder.connect(&format!("http://127.0.0.1:{port}")).await.unwrap();
         let timeouts = TimeoutConfiguration::new(Some(2 * SOON), Some(2 * SOON), None);
         client.update_timeouts(timeouts).await.unwrap();
         // The test program lies in `target/debug/deps`.
         let shots = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("screenshots");
         std::fs::create_dir_all(&shots).unwrap();
-        Self { client, shots, _driver: driver, _profile: profile }
+        let session = client.session_id().await.unwrap().unwrap();
+        Self { client, shots, port, session, _driver: driver, _profile: profile }
     }
 
     /// The element, as soon as it is there.
@@ -162,7 +183,6 @@ async fn a_person_sees_the_line_stop_and_lets_it_run_again() {
     browser.see("#password", SOON).await;
     browser.client.refresh().await.unwrap();
     browser.see("#password", SOON).await;
-    browser.client.clone().close().await.unwrap();
 }
 
 async fn pieces_pass(browser: &Browser) {
@@ -184,8 +204,17 @@ async fn pieces_pass(browser: &Browser) {
 }
 
 async fn the_line_stops(browser: &Browser) -> Value {
-    browser.see("#stop", UNTIL_STOP).await;
-    let snapshot = browser.snapshot().await;
+    let snapshot = loop {
+        browser.see("#stop", UNTIL_STOP).await;
+        let snapshot = browser.snapshot().await;
+        // On a machine that is busy with other things the line may stop for that first; a person deals with it and waits on.
+        if !["plc_link", "deadline_misses"].contains(&snapshot["stop"]["first"].as_str().unwrap_or_default()) {
+            break snapshot;
+        }
+        acknowledge(browser, "other", "a crowded machine").await;
+        browser.press("#release:enabled").await;
+        browser.until("document.querySelector('#line')", SOON).await;
+    };
     assert_eq!((&snapshot["phase"], &snapshot["run_permit"]), (&json!("stopped"), &json!(false)));
     assert_eq!(browser.text("#stop-reason").await, "A control chart signals");
     assert!(browser.text(".stop-detail").await.contains("paste_height"));
@@ -201,15 +230,19 @@ async fn somebody_acknowledges(browser: &Browser) {
     browser.until("document.querySelector('.acknowledge-form .error').textContent.includes('cause')", SOON).await;
     assert_eq!(browser.snapshot().await["phase"], "stopped", "not without a cause");
 
-    browser.press(".choice input[value='machine']").await;
-    browser.write("#cause-text", "squeegee worn").await;
-    browser.write("#corrective-action", "squeegee changed").await;
-    browser.press("#acknowledge").await;
-    browser.until("!document.querySelector('#acknowledged').hidden", SOON).await;
+    acknowledge(browser, "machine", "squeegee worn").await;
     assert!(browser.text("#acknowledged").await.contains("squeegee worn"));
     let snapshot = browser.snapshot().await;
     assert_eq!((&snapshot["phase"], &snapshot["run_permit"]), (&json!("acknowledged"), &json!(false)));
     browser.shoot("acknowledged").await;
+}
+
+async fn acknowledge(browser: &Browser, cause: &str, text: &str) {
+    browser.press(&format!(".choice input[value='{cause}']")).await;
+    browser.write("#cause-text", text).await;
+    browser.write("#corrective-action", "looked after").await;
+    browser.press("#acknowledge").await;
+    browser.until("document.querySelector('#acknowledged')?.hidden === false", SOON).await;
 }
 
 /// The shifted process may stop the line again soon; that it ran in between is in the snapshot.
@@ -239,5 +272,4 @@ async fn a_phone_shows_it_too(demo: &Demo) {
         .map((one) => (one.closest('label') ?? one).getBoundingClientRect()).filter((one) => one.height < 44).length";
     assert_eq!(phone.ask(small).await, json!(0), "a finger hits everything");
     phone.shoot("phone").await;
-    phone.client.clone().close().await.unwrap();
 }
