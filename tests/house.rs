@@ -71,11 +71,17 @@ fn files_with(word: &str) -> Vec<String> {
     for member in MEMBERS.into_iter().filter(|member| *member != "tests") {
         sources(&root().join(member).join("src"), &mut all);
     }
-    let stands = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+    let stands = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && has_word(line, word));
     let name = |path: &Path| path.strip_prefix(root()).expect("below the root").display().to_string();
     let mut files: Vec<_> = all.iter().filter(|(_, text)| stands(text)).map(|(path, _)| name(path)).collect();
     files.sort();
     files
+}
+
+/// True if `word` stands in `line` and is not the end of a longer name.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_name = |before: char| before.is_alphanumeric() || before == '_';
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(is_name))
 }
 
 #[test]

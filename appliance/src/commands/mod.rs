@@ -80,7 +80,10 @@ fn verify(args: &Data) -> Result<(), Failure> {
     if args.json {
         say(&serde_json::to_string(&report).map_err(at("the report"))?)?;
     } else {
-        let faults = report.faults.iter().map(|fault| format!("{}, bytes {} to {}: {}; {}\n", fault.file.display(), fault.from, fault.to, fault.what, fault.mend));
+        let faults = report
+            .faults
+            .iter()
+            .map(|fault| format!("{}, bytes {} to {}: {}; {}\n", fault.file.display(), fault.from, fault.to, fault.what, fault.mend));
         let faults: String = faults.collect();
         let torn = if report.torn.is_some() { "\nthe end of a write was cut short; nothing of it was ever acknowledged" } else { "" };
         say(&format!("{faults}{} entries, {} piece records, chain head {}{torn}", report.entries, report.pieces, report.head.digest))?;
@@ -109,8 +112,10 @@ fn backend(args: &BackendArgs) -> Result<(), Failure> {
 }
 
 fn user_add(args: &UserAdd) -> Result<(), Failure> {
-    let role: Role = serde_json::from_value(serde_json::Value::String(args.role.clone()))
-        .map_err(|_| Failure { text: format!("--role {}: use operator, supervisor, quality_officer, engineer or administrator", args.role), code: 64 })?;
+    let role: Role = serde_json::from_value(serde_json::Value::String(args.role.clone())).map_err(|_| Failure {
+        text: format!("--role {}: use operator, supervisor, quality_officer, engineer or administrator", args.role),
+        code: 64,
+    })?;
     let mut password = String::new();
     std::io::stdin().read_line(&mut password).map_err(at("the password on standard input"))?;
     let users = web_ui::Users::open(&args.users).map_err(at("the users file"))?;

@@ -21,7 +21,8 @@ pub fn sim(args: &PlcSim) -> Result<(), Failure> {
 
 /// Shows the live registers of a PLC.
 pub fn watch(args: &PlcWatch) -> Result<(), Failure> {
-    let settings = plc_bridge::Settings { tags: SimSettings::default().tag_specs(), ..plc_bridge::Settings::new(args.plc, Clock::new().as_fn()) };
+    let settings =
+        plc_bridge::Settings { tags: SimSettings::default().tag_specs(), ..plc_bridge::Settings::new(args.plc, Clock::new().as_fn()) };
     runtime()?.block_on(async {
         loop {
             let picture = plc_bridge::watch::read_once(&settings).await.map_err(at(&format!("{} cannot be read", args.plc)))?;

@@ -28,7 +28,13 @@ pub fn replay(args: &Replay) -> Result<(), Failure> {
         let digest = digest_of(&effects).map_err(at("an effect"))?;
         if (effects.len(), digest) != (line.effects, line.digest) {
             let (file, number) = reader.place();
-            let text = format!("{}, line {number}: event {} led to other effects than on the floor ({} then, {} now)", file.display(), line.n, line.effects, effects.len());
+            let text = format!(
+                "{}, line {number}: event {} led to other effects than on the floor ({} then, {} now)",
+                file.display(),
+                line.n,
+                line.effects,
+                effects.len()
+            );
             return Err(Failure { text, code: 1 });
         }
         events += 1;

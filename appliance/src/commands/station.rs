@@ -2,8 +2,8 @@
 
 use super::{Failure, say};
 use crate::cli::{Config, Doctor};
-use crate::config::Settings;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::doctor::{Finding, State, examine, table};
 use crate::pipeline::rig::{self, Rig};
 use crate::pipeline::see::chain;
@@ -27,7 +27,11 @@ pub fn run(args: &Config) -> Result<(), Failure> {
     until_told_to_end()?;
     notify(&[sd_notify::NotifyState::Stopping]);
     let late = line.stop();
-    if late.is_empty() { Ok(()) } else { Err(LineError { what: format!("threads that did not end in time: {}", late.join(", ")), source: None }.into()) }
+    if late.is_empty() {
+        Ok(())
+    } else {
+        Err(LineError { what: format!("threads that did not end in time: {}", late.join(", ")), source: None }.into())
+    }
 }
 
 /// Without a service manager there is nobody to notify, and that is no failure.
@@ -62,7 +66,9 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
 /// Camera, runtime and model: opens all three and lets the model prove itself on its golden boards.
 fn eyes(settings: &Settings) -> Finding {
     match Rig::open(settings) {
-        Ok(rig) => Finding::ok("camera and model", format!("{} sees, {} proves itself", settings.camera.name, rig.detector.model().package)),
+        Ok(rig) => {
+            Finding::ok("camera and model", format!("{} sees, {} proves itself", settings.camera.name, rig.detector.model().package))
+        }
         Err(error) => Finding::fail("camera and model", chain(&error), "mend what is named; scripts/onnxruntime.sh fetches the runtime"),
     }
 }

@@ -18,6 +18,7 @@ use crate::report::{Fold, Latency, Report};
 use crate::store::{read, verify};
 use station::action::Role;
 use station::record::EntryNumber;
+use station::units::Micros;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,12 @@ use vision_models::camera::GroundTruth;
 const PLC_PORT: u16 = 5020;
 /// Port on which the written configuration expects the backend.
 const BACKEND_PORT: u16 = 8090;
+/// What happens to a demonstration that nobody disturbs, and what is said about it. The chart has its limits after 25 pieces.
+const STORY: [(&str, &str); 3] = [
+    ("drift:paste_height=0.5@40", "from piece 40 on the paste height drifts, until a chart stops the line"),
+    ("camera:freeze@150", "at piece 150 the camera freezes: what it shows was seen before, so nothing passes and the line stops"),
+    ("model:slow@250", "at piece 250 the model becomes too slow: late verdicts are holds, and the line stops"),
+];
 /// How long a headless run waits for the last parcels and the last pieces on the belt.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -37,7 +44,10 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
     if let Some(dir) = &args.write_config {
         return write_config(args, dir);
     }
-    let injections: Vec<Injection> = args.inject.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(at("--inject"))?;
+    // Somebody who only looks is shown what the appliance is for; whoever asks for a disturbance gets that one alone.
+    let told = args.inject.is_empty() && !args.headless;
+    let asked: Vec<String> = if told { STORY.iter().map(|(what, _)| (*what).to_owned()).collect() } else { args.inject.clone() };
+    let injections: Vec<Injection> = asked.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(at("--inject"))?;
     let scratch = tempfile::tempdir().map_err(at("no temporary folder"))?;
     let data = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     let before = verify::verify(&data).map_or(0, |report| report.pieces);
@@ -45,11 +55,17 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
     let backend = world::Backend::start(&data.join("backend"))?;
     let places = places(args, &data, "127.0.0.1:1".to_owned(), &backend.url)?;
     let config = data.join("config");
-    let planned = demo_settings(&config, &places).map_err(at("the demonstration's settings"))?;
+    let mut planned = demo_settings(&config, &places).map_err(at("the demonstration's settings"))?;
+    if args.headless {
+        without_a_belt(&mut planned);
+    }
     let world = World::start(args, &planned, &injections, before)?;
     let places = DemoPlaces { plc_address: world.address.to_string(), ..places };
     let mut settings = load(&config, &places, &backend.token)?;
     gentle_with_bad_folders(&mut settings);
+    if args.headless {
+        without_a_belt(&mut settings);
+    }
 
     let mut rig = Rig::open(&settings)?;
     let truth = Arc::clone(&rig.truth);
@@ -59,6 +75,9 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
     let line = Line::start(&settings, run)?;
     if let Some(password) = sign_in {
         say(&format!("page: http://{}/\nsign in: supervisor / {password}", line.page.unwrap_or(settings.page.listen)))?;
+        if told {
+            STORY.iter().try_for_each(|(_, words)| say(&format!("story: {words}")))?;
+        }
         say(&format!("simulated PLC: {} (Modbus TCP) · backend: {} · records: {}", world.address, backend.url, data.display()))?;
     }
     let hands = Hands { auto_release: args.auto_release || args.headless, world: &world, pieces: args.pieces.map(u64::from) };
@@ -149,13 +168,22 @@ fn gentle_with_bad_folders(settings: &mut Settings) {
     }
 }
 
+/// A headless run waits for every verdict, so there is no belt to be late for: a machine that is busy with something else must
+/// not look like a PLC or a model that is broken.
+fn without_a_belt(settings: &mut Settings) {
+    settings.recipe.verdict_deadline = Micros::from_millis(3000);
+    settings.plc.request_timeout_millis = 3000;
+    settings.plc.plc_heartbeat_timeout_millis = 5000;
+    settings.plc.vision_heartbeat_timeout_millis = 5000;
+}
+
 /// Makes the one person who can sign in to the page of this run, with a password made for it.
 fn first_person(settings: &Settings) -> Result<String, LineError> {
     if settings.page.users.exists() {
         std::fs::remove_file(&settings.page.users).map_err(at("the users of the last demonstration"))?;
     }
     let users = web_ui::Users::open(&settings.page.users).map_err(at("the users of the page"))?;
-    let password = random_hex(6)?;
+    let password = random_hex(8)?;
     users.add("supervisor", Role::Supervisor, &password).map_err(at("the users of the page"))?;
     Ok(password)
 }

@@ -36,7 +36,7 @@ pub fn keep(store: &Store, clock: Clock, meter: &Meter, entries: &Receiver<(Arc<
                 Err(_) => break,
             }
         }
-        let batch: Vec<Entry> = group.iter().map(|(entry, _)| (**entry).clone()).collect();
+        let batch: Vec<Arc<Entry>> = group.iter().map(|(entry, _)| Arc::clone(entry)).collect();
         match store.keep(&batch) {
             Ok(number) => {
                 let now = clock.mono_micros();

@@ -166,7 +166,7 @@ impl Line {
             program: format!("jidoka {}", env!("CARGO_PKG_VERSION")),
         };
         let (store, past) = show::open_store(settings)?;
-        let results_before = store.condition().head.pieces;
+        let results_before = store.pieces();
         let entries_before = past.last.map_or(0, |(number, _)| number.0);
         let now = clock.now();
         let mut effects = Vec::new();
