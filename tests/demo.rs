@@ -72,7 +72,11 @@ fn a_journal_replays_byte_for_byte_and_a_changed_one_does_not() {
     demo_report(&["--pieces", "80", "--inject", "step:paste_height=8@40", "--journal", text(&journal)]);
     let replayed = run(&["replay", text(&journal)]);
     let said = String::from_utf8_lossy(&replayed.stdout);
-    assert!(replayed.status.success() && said.contains("all the same, byte for byte"), "{said}{}", String::from_utf8_lossy(&replayed.stderr));
+    assert!(
+        replayed.status.success() && said.contains("all the same, byte for byte"),
+        "{said}{}",
+        String::from_utf8_lossy(&replayed.stderr)
+    );
 
     // The same incident with one score changed is another incident.
     let file = std::fs::read_dir(&journal).expect("the journal").next().expect("a file").expect("a file").path();

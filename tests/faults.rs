@@ -84,7 +84,8 @@ fn a_plc_that_drops_the_line_is_a_stop_and_comes_back() {
 
 /// The run permit as a foreign client reads it: `mbpoll` of Debian, register 1002 (counted from 1), bit 7 of STATUS2.
 fn run_permit(port: &str) -> Option<bool> {
-    let output = Command::new("mbpoll").args(["-m", "tcp", "-p", port, "-t", "4", "-r", "1002", "-c", "1", "-1", "127.0.0.1"]).output().ok()?;
+    let output =
+        Command::new("mbpoll").args(["-m", "tcp", "-p", port, "-t", "4", "-r", "1002", "-c", "1", "-1", "127.0.0.1"]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let value = text.lines().find_map(|line| line.strip_prefix("[1002]:"))?;
     let value: u16 = value.trim().split(' ').next()?.parse().ok()?;
@@ -109,7 +110,17 @@ fn a_foreign_client_reads_the_permit_and_only_people_give_it_back() {
     let data = folder.path().join("data");
     let data = data.to_str().expect("a temporary path is text");
     let line = Running::start(&[
-        "demo", "--listen", "127.0.0.1:0", "--seed", "7", "--pace", "600", "--inject", "step:paste_height=9@30", "--data", data,
+        "demo",
+        "--listen",
+        "127.0.0.1:0",
+        "--seed",
+        "7",
+        "--pace",
+        "600",
+        "--inject",
+        "step:paste_height=9@30",
+        "--data",
+        data,
     ]);
     let page = line.wait_line("page: ", SOON);
     let page = page.trim_start_matches("page: ").trim_end_matches('/').to_owned();
