@@ -69,7 +69,7 @@ fn real_boards_do_not_escape() {
 fn a_journal_replays_byte_for_byte_and_a_changed_one_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let journal = folder.path().join("journal");
-    demo_report(&["--pieces", "80", "--inject", "step:paste_height=8@40", "--journal", text(&journal)]);
+    check_whole(&demo_report(&["--pieces", "80", "--inject", "step:paste_height=8@40", "--journal", text(&journal)]), 80);
     let replayed = run(&["replay", text(&journal)]);
     let said = String::from_utf8_lossy(&replayed.stdout);
     assert!(
@@ -93,7 +93,7 @@ fn a_journal_replays_byte_for_byte_and_a_changed_one_does_not() {
 fn a_changed_ledger_is_found_and_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    demo_report(&["--pieces", "30", "--data", text(&data)]);
+    check_whole(&demo_report(&["--pieces", "30", "--data", text(&data)]), 30);
     let whole = run(&["verify", "--data", text(&data), "--json"]);
     assert!(whole.status.success());
     let report: Value = serde_json::from_slice(&whole.stdout).expect("one JSON line");
@@ -117,7 +117,7 @@ fn a_changed_ledger_is_found_and_named() {
 fn a_second_run_on_the_same_folder_goes_on_where_the_first_ended() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    demo_report(&["--pieces", "20", "--data", text(&data)]);
+    check_whole(&demo_report(&["--pieces", "20", "--data", text(&data)]), 20);
     let second = demo_report(&["--pieces", "20", "--data", text(&data)]);
     assert_eq!(number(&second, "/pieces"), 20);
     let verified = run(&["verify", "--data", text(&data), "--json"]);

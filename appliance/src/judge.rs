@@ -109,10 +109,10 @@ impl Judge {
         if verdict {
             self.meter.note(Stage::Judge, self.clock.mono_micros().saturating_sub(now.mono_micros));
         }
-        if let (Some(journal), Some(event)) = (&self.outlets.journal, told) {
-            if journal.try_send(Happening { now, event, effects: Arc::new(effects) }).is_err() {
-                self.outlets.journal_lost.fetch_add(1, Ordering::Relaxed);
-            }
+        if let (Some(journal), Some(event)) = (&self.outlets.journal, told)
+            && journal.try_send(Happening { now, event, effects: Arc::new(effects) }).is_err()
+        {
+            self.outlets.journal_lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 

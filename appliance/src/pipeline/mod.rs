@@ -28,7 +28,6 @@ use crate::pipeline::people::{Board, People};
 use crate::pipeline::pictures::{Gallery, Looked};
 use crate::pipeline::rig::Rig;
 use crate::pipeline::see::{Shot, Trigger};
-use crate::store::Store;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use station::action::Request;
 use station::record::Entry;
@@ -134,7 +133,6 @@ pub fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result
         body();
         drop(end);
     };
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     let handle = std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(at("a thread could not be started"))?;
     Ok(Thread { name, handle, ended })
 }
@@ -316,9 +314,6 @@ fn decide(judge: Sender<Input>) -> impl Fn(Request) -> Result<(), Refused> + Sen
         })
     }
 }
-
-/// The store, shared between the thread that keeps and those that read.
-pub type SharedStore = Arc<Store>;
 
 /// Resolves when the program is asked to end (SIGTERM, SIGINT).
 pub async fn told_to_end() -> Result<(), LineError> {

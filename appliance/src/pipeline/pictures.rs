@@ -84,10 +84,10 @@ impl Gallery {
     }
 
     fn keep(&self, piece: PieceId, frame: &Frame, jpeg: &[u8]) {
-        if let Err(error) = self.images.put(frame.digest(), jpeg) {
-            if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::warn!(%piece, error = %chain(&error), "a picture could not be kept; further ones are only counted");
-            }
+        if let Err(error) = self.images.put(frame.digest(), jpeg)
+            && self.lost.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!(%piece, error = %chain(&error), "a picture could not be kept; further ones are only counted");
         }
     }
 }

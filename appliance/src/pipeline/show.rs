@@ -35,8 +35,11 @@ pub fn open_store(settings: &Settings) -> Result<(Store, Past), LineError> {
     Ok((store, past))
 }
 
+/// An uploader and the outbox it empties.
+pub type Upload = (Uploader, Arc<dyn Outbox>);
+
 /// One uploader per configured backend, with its outbox.
-pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<(Uploader, Arc<dyn Outbox>)>, LineError> {
+pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<Upload>, LineError> {
     let zone = TimeZone::system();
     let names = settings.backends.iter().map(|backend| store.outbox(backend.name.as_str())).collect::<Result<Vec<_>, _>>();
     let outboxes = names.map_err(at("an outbox cannot be opened"))?;

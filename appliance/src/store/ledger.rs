@@ -438,7 +438,7 @@ fn sync_dir(dir: &Path) -> Result<(), LedgerError> {
 fn sync_data(file: &File) -> io::Result<()> {
     #[cfg(test)]
     if failing::take() {
-        return Err(io::Error::from_raw_os_error(libc::EIO));
+        return Err(rustix::io::Errno::IO.into());
     }
     file.sync_data()
 }
