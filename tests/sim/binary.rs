@@ -190,7 +190,7 @@ impl Running {
     /// If it has not when `deadline` passes.
     pub fn terminate(&mut self, deadline: Duration) -> ExitStatus {
         // Not yet waited for, so the number is still its own.
-        assert!(self.is_running(), "{} has ended by itself:\n{}", self.name, self.everything());
+        assert!(matches!(self.child.try_wait(), Ok(None)), "{} has ended by itself:\n{}", self.name, self.everything());
         if let Err(error) = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM) {
             panic!("{} cannot be asked to end: {error}", self.name);
         }
@@ -210,8 +210,8 @@ impl Running {
 
     /// True until the child has ended.
     #[must_use]
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_running(&self) -> bool {
+        self.ears.with(|said| said.open > 0)
     }
 
     /// Its process number.
