@@ -46,7 +46,7 @@ fn the_sample_is_valid_and_says_what_it_seems_to_say() {
     assert_eq!(settings.identity.line, "SMT 2");
     assert_eq!(settings.data_directory, Path::new("/var/lib/jidoka"));
     assert_eq!(settings.camera.source, CameraSource::Generated { seed: 7, bad_share: 0.08 });
-    assert_eq!(settings.recipe.verdict_deadline, Micros(400_000));
+    assert_eq!(settings.recipe.verdict_deadline, Micros(1_000_000));
     assert_eq!(settings.recipe.rubric.bands.len(), 3);
     assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 5020));
     assert_eq!(settings.plc.tags.len(), 5);
@@ -342,7 +342,7 @@ fn a_very_wrong_file_is_told_whole() {
     let text = sample_with(&[
         ("line = \"SMT 2\"", "line = 2"),
         ("seed = 7", "sed = 7"),
-        ("verdict_deadline_millis = 400", "verdict_deadline_millis = \"soon\""),
+        ("verdict_deadline_millis = 1000", "verdict_deadline_millis = \"soon\""),
         ("address = \"127.0.0.1:5020\"", "address = \"plc\""),
         ("name = \"oven_zone_1\"\naddress", "# \naddress"),
         ("kind = \"individuals\"\ntag", "kind = \"individual\"\ntag"),
@@ -403,7 +403,7 @@ fn thresholds_come_from_where_the_file_says() {
     let thresholds = |recipe: Recipe| recipe.classes.iter().map(|class| class.threshold).collect::<Vec<_>>();
 
     let taken = recipe(&[]).expect("the package decides");
-    assert_eq!((taken.gate_offset, taken.verdict_deadline, taken.stop.consecutive_rejects), (3000, Micros(400_000), 4));
+    assert_eq!((taken.gate_offset, taken.verdict_deadline, taken.stop.consecutive_rejects), (3000, Micros(1_000_000), 4));
     assert_eq!(thresholds(taken), [0.5, 0.475]);
     assert_eq!(thresholds(recipe(&[("# mousebite = 0.4", "mousebite = 0.4")]).expect("one override")), [0.5, 0.4]);
 
