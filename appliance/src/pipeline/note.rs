@@ -1,18 +1,15 @@
 //! The journal thread: writes down what the judge was told, for `jidoka replay`.
 //!
-//! Invariant: a journal has no hole. When the judge had to drop a happening, the journal ends there and says so.
+//! Invariants: a journal has no hole — when the judge had to drop a happening, the journal ends there and says so; what was
+//! written down outlives a killed process, because it is handed to the system whenever nothing more is waiting.
 
 use crate::journal::{JournalError, JournalSettings, JournalWriter};
 use crate::judge::Happening;
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crossbeam::channel::Receiver;
 use station::units::Timestamp;
 use station::{Past, Setup};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// A killed process loses at most this much of its journal.
-const FLUSH: Duration = Duration::from_millis(200);
 
 /// Begins a journal from which a replay can start.
 pub fn begin(dir: &Path, setup: &Setup, past: &Past, start: Timestamp) -> Result<JournalWriter, JournalError> {
@@ -23,11 +20,11 @@ pub fn begin(dir: &Path, setup: &Setup, past: &Past, start: Timestamp) -> Result
 
 /// Writes until the judge leaves.
 pub fn note(mut writer: JournalWriter, happenings: &Receiver<Happening>, dropped: &AtomicU64) {
-    loop {
-        match happenings.recv_timeout(FLUSH) {
-            Ok(happening) => writer.record(happening.now, &happening.event, &happening.effects),
-            Err(RecvTimeoutError::Timeout) => writer.flush(),
-            Err(RecvTimeoutError::Disconnected) => break,
+    writer.flush();
+    for happening in happenings {
+        writer.record(happening.now, &happening.event, &happening.effects);
+        if happenings.is_empty() {
+            writer.flush();
         }
         if dropped.load(Ordering::Relaxed) > 0 {
             tracing::error!("the journal could not follow and ends here; what it holds can be replayed");
