@@ -1,0 +1,359 @@
+//! The power is cut, fifty times, at moments nobody chose: the PLC lets nothing pass, no record is lost or doubled, and the
+//! line inspects again without anybody's help.
+//!
+//! The simulated PLC lives in this process and is never hurt; the backend is a process of its own; the appliance is the real
+//! program, killed with SIGKILL. `JIDOKA_KILL_ROUNDS` and `JIDOKA_KILL_SEED` are for trying things out.
+
+#![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
+
+use line_tests::binary::Running;
+use plc_bridge::sim::{Observed, Pace, Sim, SimHandle, SimSettings};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+/// Kills, as promised in SPECIFICATION.md.
+const ROUNDS: u64 = 50;
+/// Longer than anything here takes on a crowded machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// While the line is waited for, the appliance is looked after this often: if it has left, nobody needs to wait on.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// A kill comes at most this long after the line was seen to inspect.
+const KILL_WITHIN_MILLIS: u64 = 400;
+/// A kill that interrupts a start comes at most this long after it: somewhere between reading settings and the first piece.
+const START_MILLIS: u64 = 2000;
+/// The belt is fast enough that several pieces are always between camera and gate.
+const PIECES_PER_MINUTE: f64 = 300.0;
+/// A verdict is acted on at once, its record is durable some milliseconds later. A kill in between leaves a piece that the PLC
+/// was told to pass and whose record is the hold of an interrupted piece: it can be found and looked at. Results are given
+/// one at a time, so no kill may leave more than one.
+const IN_FLIGHT_MAX: usize = 1;
+/// Where the status block says whether the line may run, as PLC programs read it: holding register 1001, bit 7.
+const RUN_PERMIT: (u16, u16) = (1001, 1 << 7);
+
+/// Keys of the written settings that would stop this line for what the kills do to it; everything else stays as shipped.
+/// Pieces that were in front of the camera in a kill are holds, and holds count as rejects.
+const LENIENT: &[(&str, &str)] = &[
+    ("consecutive_rejects", "1000"),
+    ("reject_rate_window", "1000"),
+    ("reject_rate_max", "999"),
+    ("camera_misses", "1000"),
+    ("deadline_window", "1000"),
+    ("deadline_misses_max", "999"),
+    ("unconfirmed_rejects", "1000"),
+    // By chance a chart may signal in a run as long as this one, and nobody is here to release the line.
+    ("stop_rules", "{}"),
+    // A crowded machine is not a broken link.
+    ("request_timeout_millis", "450"),
+    ("plc_heartbeat_timeout_millis", "10000"),
+];
+
+/// A sequence of numbers that can be had again by its seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+/// What the ledger was when nobody could write it.
+#[derive(Default)]
+struct Ledger {
+    report: Value,
+    /// Each segment's bytes, without a torn end.
+    segments: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Ledger {
+    /// Verifies the ledger in `data` with the real program, and reads it.
+    fn of(data: &Path) -> Self {
+        let mut verify = Running::start(&["verify", "--json", "--data", data.to_str().unwrap()]);
+        let status = verify.wait(DEADLINE);
+        let report: Value = serde_json::from_str(verify.stdout().first().map_or("null", String::as_str)).unwrap();
+        assert!(status.success() && report["whole"] == true, "{report}\n{}", verify.stderr());
+        let mut segments = BTreeMap::new();
+        for file in fs::read_dir(data.join("ledger")).into_iter().flatten().map(|file| file.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "seg") {
+                let mut bytes = fs::read(&file).unwrap();
+                if report["torn"]["file"] == file.to_str().unwrap() {
+                    bytes.truncate(usize::try_from(report["torn"]["from"].as_u64().unwrap()).unwrap());
+                }
+                segments.insert(file, bytes);
+            }
+        }
+        Self { report, segments }
+    }
+
+    fn number(&self, pointer: &str) -> u64 {
+        self.report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// Everything that was in `before` is still there, byte for byte, and what is new comes after it.
+    fn assert_continues(&self, before: &Self) {
+        for (file, old) in &before.segments {
+            let new = self.segments.get(file).unwrap_or_else(|| panic!("{} is gone", file.display()));
+            assert!(new.starts_with(old), "{}: what was written has changed", file.display());
+        }
+        for count in ["/head/number", "/head/pieces", "/entries", "/pieces"] {
+            assert!(self.number(count) >= before.number(count), "{count}: {} → {}", before.report, self.report);
+        }
+    }
+}
+
+/// A line with a PLC, a backend, and an appliance that is not running.
+struct Floor {
+    plc: SimHandle,
+    runtime: Runtime,
+    backend: String,
+    token: String,
+    config: PathBuf,
+    data: PathBuf,
+    _backend: Running,
+    _folder: TempDir,
+}
+
+impl Floor {
+    fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, data) = (folder.path().to_str().unwrap(), folder.path().join("data"));
+        let runtime = Runtime::new().unwrap();
+        // Tags, gate and time-outs are the sample settings', which the demonstration's settings keep.
+        let settings = SimSettings { seed, pace: Pace::Paced { pieces_per_minute: PIECES_PER_MINUTE }, ..SimSettings::default() };
+        let sim = runtime.block_on(Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), settings)).unwrap();
+        let (plc, address) = (sim.handle(), sim.local_addr().to_string());
+        runtime.spawn(sim.run(std::future::pending()));
+
+        let write = ["demo", "--write-config", dir, "--plc-listen", &address, "--listen", "127.0.0.1:0", "--bad-share", "0.05"];
+        let mut writer = Running::start(&write);
+        let written = writer.wait(DEADLINE);
+        assert!(written.success(), "{written}: {}", writer.stderr());
+        let token_file = folder.path().join("traceability.token");
+        let kept = folder.path().join("backend");
+        let serve = ["backend", "--listen", "127.0.0.1:0", "--data", kept.to_str().unwrap(), "--token-file", token_file.to_str().unwrap()];
+        let process = Running::start(&serve);
+        let backend = process.wait_line("backend: ", DEADLINE);
+
+        let config = folder.path().join("jidoka.toml");
+        let url = format!("{backend:?}");
+        let text = LENIENT
+            .iter()
+            .chain([&("url", url.as_str())])
+            .fold(fs::read_to_string(&config).unwrap(), |text, (key, value)| set(&text, key, value));
+        fs::write(&config, text).unwrap();
+        let token = fs::read_to_string(token_file).unwrap().trim().to_owned();
+        Self { plc, runtime, backend, token, config, data, _backend: process, _folder: folder }
+    }
+
+    fn start(&self) -> Running {
+        Running::start(&["run", "--config", self.config.to_str().unwrap()])
+    }
+
+    /// Waits until the line is as `wanted`; shows what `appliance` said if it does not become so.
+    fn wait(&self, what: &str, appliance: Option<&Running>, mut wanted: impl FnMut(&Observed) -> bool) -> Observed {
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until && appliance.is_none_or(Running::is_running) {
+            let seen = self.runtime.block_on(async { timeout(LOOK_AFTER, self.plc.wait_until(&mut wanted)).await });
+            if let Ok(seen) = seen {
+                return seen;
+            }
+        }
+        let said = appliance.map(Running::stderr).unwrap_or_default();
+        let seen = Observed { passed_ids: Default::default(), rejected_ids: Default::default(), ..self.plc.observe() };
+        panic!("{what}: it never came to that\n{seen:#?}\n{said}")
+    }
+
+    fn permit_in_register(&self) -> bool {
+        self.plc.holding(RUN_PERMIT.0, 1).unwrap()[0] & RUN_PERMIT.1 != 0
+    }
+
+    /// The line runs, pieces arrive and their results are read.
+    fn wait_until_it_inspects(&self, appliance: &Running, pieces: u32) {
+        let before = self.plc.observe();
+        self.wait("it inspects", Some(appliance), |seen| {
+            seen.line_running && seen.triggered >= before.triggered + pieces && seen.results_read >= before.results_read + pieces
+        });
+    }
+
+    /// The appliance is dead: the PLC notices by itself, and the belt stands.
+    fn wait_until_it_stands(&self) -> Observed {
+        let seen =
+            self.wait("the PLC notices that nobody judges", None, |seen| !seen.vision_alive && !seen.run_permit && !seen.line_running);
+        assert!(!self.permit_in_register(), "RunPermit is 1 while the appliance is dead");
+        seen
+    }
+
+    /// Nothing has moved and nothing was permitted since `stood`, which was seen while the appliance was dead.
+    fn assert_stood_still(&self, stood: &Observed) {
+        let seen = self.plc.observe();
+        assert!(seen.scans > stood.scans, "the PLC itself has stopped");
+        assert!(!seen.run_permit && !seen.line_running && !self.permit_in_register(), "RunPermit came back while the appliance was dead");
+        assert_eq!((seen.encoder, seen.triggered, &seen.passed_ids), (stood.encoder, stood.triggered, &stood.passed_ids), "the belt moved");
+    }
+
+    fn ask(&self, path: &str) -> (Value, Option<String>) {
+        let request = ureq::get(format!("{}{path}", self.backend)).header("authorization", format!("Bearer {}", self.token));
+        let mut answer = request.call().unwrap_or_else(|error| panic!("{path}: {error}"));
+        let next =
+            answer.headers().get("link").map(|link| link.to_str().unwrap().trim_start_matches('<').split('>').next().unwrap().to_owned());
+        (answer.body_mut().read_json().unwrap(), next)
+    }
+
+    /// Every item of a list of the backend, page by page.
+    fn all(&self, path: &str, items: &str) -> Vec<Value> {
+        let mut next = Some(format!("{path}?perPage=500"));
+        let mut all = Vec::new();
+        while let Some(page) = next {
+            let (mut answer, following) = self.ask(&page);
+            all.append(answer.pointer_mut(items).unwrap().as_array_mut().unwrap());
+            next = following;
+        }
+        all
+    }
+
+    fn health(&self, what: &str) -> u64 {
+        self.ask("/health").0[what].as_u64().unwrap()
+    }
+
+    /// The belt stands for good: waits until both kinds of parcels of every piece are at the backend.
+    fn wait_until_delivered(&self, appliance: &Running, kills: &[u32]) {
+        let (until, pieces) = (Instant::now() + DEADLINE, u64::from(self.plc.observe().triggered));
+        loop {
+            let kept = Ledger::of(&self.data).number("/pieces");
+            let delivered = (self.health("events"), self.health("grades"));
+            if (kept, delivered) == (pieces, (pieces, pieces)) {
+                return;
+            }
+            if Instant::now() > until {
+                assert_every_piece_is_accounted_for(self, kills);
+                panic!("{pieces} pieces, {kept} records, delivered {delivered:?}:\n{}", appliance.stderr());
+            }
+        }
+    }
+}
+
+/// Replaces the value of every line `key = …` of a settings file.
+fn set(text: &str, key: &str, value: &str) -> String {
+    let start = format!("{key} = ");
+    assert!(text.lines().any(|line| line.starts_with(&start)), "the settings have no {key}");
+    text.lines().map(|line| if line.starts_with(&start) { format!("{start}{value}\n") } else { format!("{line}\n") }).collect()
+}
+
+/// Every piece has one record, the backend has each record once, and what passed the gate has a record that says so: all but
+/// those that were between result and record in one of `kills`, given as how many pieces had been announced. Returns how many.
+fn assert_every_piece_is_accounted_for(floor: &Floor, kills: &[u32]) -> usize {
+    let seen = floor.plc.observe();
+    let events = floor.all("/events", "/epcisBody/queryResults/resultsBody/eventList");
+    let grades = floor.all("/grades", "/grades");
+    let names: BTreeSet<&str> = events.iter().map(|event| event["eventID"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), events.len(), "an event was kept twice");
+    let graded: BTreeSet<&str> = grades.iter().map(|grade| grade["id"].as_str().unwrap()).collect();
+    assert_eq!((&graded, grades.len()), (&names, names.len()), "grades and events are not of the same records");
+
+    let results: Vec<u64> = events.iter().map(|event| event["jidoka:resultId"].as_u64().unwrap()).collect();
+    let expected: Vec<u64> = (1..).take(results.len()).collect();
+    assert_eq!(results, expected, "records have not arrived in their order, each once");
+    let records: BTreeMap<u64, &Value> = events.iter().map(|event| (event["jidoka:piece"].as_u64().unwrap(), event)).collect();
+    assert_eq!(records.len(), events.len(), "a piece has two records");
+    let announced: BTreeSet<u64> = (1..=u64::from(seen.triggered)).collect();
+    let recorded: BTreeSet<u64> = records.keys().copied().collect();
+    let differing: Vec<_> = announced.symmetric_difference(&recorded).collect();
+    assert!(differing.is_empty(), "of {} pieces these have no record, or were never announced: {differing:?}", seen.triggered);
+
+    assert_eq!(seen.passed_ids.len(), usize::try_from(seen.passed).unwrap(), "more pieces than the simulated PLC remembers");
+    let mut in_flight = BTreeMap::<usize, Vec<u32>>::new();
+    for piece in seen.passed_ids.iter().copied() {
+        let event = records[&u64::from(piece)];
+        if event["jidoka:verdict"] != "pass" {
+            assert_eq!(
+                event["jidoka:reasons"],
+                serde_json::json!(["not inspected: interrupted"]),
+                "piece {piece} has passed the gate: {event}"
+            );
+            // While it was judged the next one could be announced, and one more before the belt stood.
+            let kill = kills.iter().position(|announced| (piece..=piece + 2).contains(announced));
+            in_flight.entry(kill.unwrap_or_else(|| panic!("piece {piece} was in no kill: {event}"))).or_default().push(piece);
+        }
+    }
+    assert!(
+        in_flight.values().all(|pieces| pieces.len() <= IN_FLIGHT_MAX),
+        "passed the gate without a record that says pass: {in_flight:?}"
+    );
+    in_flight.len()
+}
+
+#[test]
+fn fifty_kills_lose_nothing_double_nothing_and_let_nothing_pass() {
+    let rounds = from_environment("JIDOKA_KILL_ROUNDS").unwrap_or(ROUNDS);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    let seed = from_environment("JIDOKA_KILL_SEED").unwrap_or(u64::from(now));
+    println!("JIDOKA_KILL_SEED={seed}");
+    let (mut dice, floor) = (Dice(seed), Floor::new(seed));
+    let mut kills = Vec::new();
+    let (mut before, mut slowest) = (Ledger::default(), Duration::ZERO);
+    for round in 1..=rounds {
+        let started = Instant::now();
+        let mut appliance = floor.start();
+        // In every fourth round the start itself is cut short first.
+        if dice.below(4) == 0 {
+            std::thread::sleep(Duration::from_millis(dice.below(START_MILLIS)));
+            appliance.kill();
+            kills.push(floor.wait_until_it_stands().triggered);
+            appliance = floor.start();
+        }
+        floor.wait_until_it_inspects(&appliance, 2);
+        slowest = slowest.max(started.elapsed());
+        // The one thing here that is not a condition: a moment that has nothing to do with what the appliance is doing.
+        std::thread::sleep(Duration::from_millis(dice.below(KILL_WITHIN_MILLIS)));
+        appliance.kill();
+
+        let stood = floor.wait_until_it_stands();
+        let ledger = Ledger::of(&floor.data);
+        ledger.assert_continues(&before);
+        // Acknowledged there means durable here.
+        let (events, grades) = (floor.health("events"), floor.health("grades"));
+        assert!(
+            events.max(grades) <= ledger.number("/pieces"),
+            "round {round}: the backend knows {events} and {grades}: {}",
+            ledger.report
+        );
+        floor.assert_stood_still(&stood);
+        kills.push(stood.triggered);
+        before = ledger;
+    }
+
+    let mut appliance = floor.start();
+    floor.wait_until_it_inspects(&appliance, 2);
+    // The belt stands, so that there is a last piece.
+    floor.plc.press_estop(true);
+    floor.wait("the belt stands", Some(&appliance), |seen| !seen.line_running);
+    floor.wait_until_delivered(&appliance, &kills);
+    let refused = floor.health("duplicates_refused");
+    let left = appliance.terminate(DEADLINE);
+    assert!(left.success(), "{left}\n{}", appliance.stderr());
+    let ledger = Ledger::of(&floor.data);
+    ledger.assert_continues(&before);
+    let in_flight = assert_every_piece_is_accounted_for(&floor, &kills);
+    let (seen, pieces) = (floor.plc.observe(), ledger.number("/pieces"));
+    assert_eq!((floor.health("events"), floor.health("grades")), (pieces, pieces));
+    println!(
+        "{rounds} kills: {pieces} pieces ({} passed, {} rejected, {} without a result in time), {} entries, {refused} duplicates refused, {in_flight} between result and record; at most {slowest:.1?} from start to inspecting",
+        seen.passed,
+        seen.rejected,
+        seen.unanswered_at_gate,
+        ledger.number("/entries"),
+    );
+}
