@@ -19,6 +19,10 @@ use std::time::Duration;
 /// Time between two heartbeats (JMAP: `VisionHeartbeat` +1 every 100 ms).
 pub const TICK: Duration = Duration::from_millis(100);
 
+/// Happenings after which the journal gets the whole station, so that a replay can begin there: some hours of a quiet line, and
+/// less than the journal keeps. A copy costs a fraction of a millisecond.
+const STATE_EVERY: u64 = 100_000;
+
 /// What the judging thread is told.
 #[derive(Debug)]
 pub enum Input {
@@ -31,6 +35,8 @@ pub enum Input {
 /// One event with all it caused, for the journal.
 #[derive(Debug, Clone)]
 pub struct Happening {
+    /// The station before it, from time to time.
+    pub before: Option<Box<Station>>,
     /// When it was handled.
     pub now: Timestamp,
     /// What happened.
@@ -64,13 +70,15 @@ pub struct Judge {
     /// Entries the store had no room for yet. Bounded by the stop policy's backlog: the station stops the line before it grows.
     overflow: VecDeque<(Arc<Entry>, u64)>,
     overrun: bool,
+    /// Happenings since the journal got the whole station.
+    told: u64,
 }
 
 impl Judge {
     /// A judge around a station that has already started, with the effects of its start.
     #[must_use]
     pub fn new(station: Station, start: Vec<Effect>, clock: Clock, meter: Arc<Meter>, outlets: Outlets) -> Self {
-        let mut judge = Self { station, clock, meter, outlets, overflow: VecDeque::new(), overrun: false };
+        let mut judge = Self { station, clock, meter, outlets, overflow: VecDeque::new(), overrun: false, told: 0 };
         judge.dispatch(&start);
         judge
     }
@@ -102,18 +110,23 @@ impl Judge {
     fn handle(&mut self, event: Event) {
         let now = self.clock.now();
         let verdict = matches!(event, Event::Seen(_) | Event::Missed(_));
-        let told = self.outlets.journal.is_some().then(|| event.clone());
+        let told = self.outlets.journal.is_some().then(|| (self.state_if_due(), event.clone()));
         let mut effects = Vec::new();
         self.station.handle(event, now, &mut effects);
         self.dispatch(&effects);
         if verdict {
             self.meter.note(Stage::Judge, self.clock.mono_micros().saturating_sub(now.mono_micros));
         }
-        if let (Some(journal), Some(event)) = (&self.outlets.journal, told)
-            && journal.try_send(Happening { now, event, effects: Arc::new(effects) }).is_err()
+        if let (Some(journal), Some((before, event))) = (&self.outlets.journal, told)
+            && journal.try_send(Happening { before, now, event, effects: Arc::new(effects) }).is_err()
         {
             self.outlets.journal_lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn state_if_due(&mut self) -> Option<Box<Station>> {
+        self.told += 1;
+        (self.told.is_multiple_of(STATE_EVERY)).then(|| Box::new(self.station.clone()))
     }
 
     /// Hands the effects on in their order; the permit comes before what is kept because the station says so.

@@ -9,11 +9,12 @@ use crate::reading::Reading;
 use crate::record::ChartPoint;
 use crate::units::Timestamp;
 use crate::verdict::Verdict;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The station at one instant.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When.
     pub at: Timestamp,
@@ -48,7 +49,7 @@ pub struct Snapshot {
 }
 
 /// Where the station stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Not yet: the start is not durable or the PLC has not been heard.
@@ -64,7 +65,7 @@ pub enum Phase {
 }
 
 /// A stop as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StopView {
     /// Its number.
     pub seq: u16,
@@ -91,7 +92,7 @@ pub struct StopView {
 }
 
 /// A piece as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PieceView {
     /// The piece.
     pub piece: PieceId,
@@ -116,7 +117,7 @@ pub struct PieceView {
 }
 
 /// A defect as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DefectView {
     /// Name of the class.
     pub class: String,
@@ -127,14 +128,14 @@ pub struct DefectView {
 }
 
 /// A chart as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChartView {
     /// Number of the chart.
     pub id: u16,
     /// Name of the characteristic.
     pub name: String,
     /// `individuals`, `reject_share` or `defects_per_piece`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Unit of the plotted value.
     pub unit: String,
     /// Subgroups still to come before the limits are frozen; 0 = frozen.
@@ -144,7 +145,7 @@ pub struct ChartView {
 }
 
 /// A point and the piece that completed it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointView {
     /// The piece.
     pub piece: PieceId,
@@ -154,7 +155,7 @@ pub struct PointView {
 }
 
 /// The link to the PLC as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlcView {
     /// The last thing heard: up, or down and why.
     pub link: Option<PlcLink>,

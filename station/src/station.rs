@@ -101,7 +101,7 @@ pub struct Past {
 }
 
 /// A piece that owes a verdict.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Open {
     arrival: Arrival,
     arrived_at: Timestamp,
@@ -109,13 +109,13 @@ struct Open {
 }
 
 /// A piece on its way to the reject gate.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ToGate {
     target: EncoderCount,
 }
 
-/// The judgement.
-#[derive(Debug)]
+/// The judgement. It can be written down whole: read back, it goes on with the same effects, byte for byte.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Station {
     setup: Setup,
     memory: Memory,

@@ -10,6 +10,8 @@ use crate::snapshot::{ChartView, DefectView, Phase, PieceView, PlcView, PointVie
 use crate::station::Setup;
 use crate::units::Timestamp;
 use crate::verdict::Reason;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ const PIECES: usize = 60;
 /// Points on a live chart.
 const POINTS: usize = 120;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct View {
     line: Arc<str>,
     recipe: Arc<str>,
@@ -32,10 +34,10 @@ impl View {
     pub(crate) fn new(setup: &Setup) -> Self {
         let recipe = &setup.recipe;
         let chart = |characteristic: &crate::recipe::Characteristic| {
-            let (kind, unit) = match &characteristic.source {
-                Source::Individuals { unit, .. } => ("individuals", unit.to_string()),
-                Source::RejectShare { .. } => ("reject_share", "1".to_owned()),
-                Source::DefectsPerPiece { .. } => ("defects_per_piece", "1/piece".to_owned()),
+            let (kind, unit): (Cow<'static, str>, String) = match &characteristic.source {
+                Source::Individuals { unit, .. } => ("individuals".into(), unit.to_string()),
+                Source::RejectShare { .. } => ("reject_share".into(), "1".to_owned()),
+                Source::DefectsPerPiece { .. } => ("defects_per_piece".into(), "1/piece".to_owned()),
             };
             let learning = characteristic.phase_one_subgroups;
             Arc::new(ChartView { id: characteristic.id, name: characteristic.name.clone(), kind, unit, learning, points: Vec::new() })

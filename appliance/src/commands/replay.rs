@@ -4,17 +4,21 @@ use super::{Failure, say};
 use crate::cli::Replay;
 use crate::journal::{JournalReader, digest_of};
 use crate::pipeline::at;
-use station::units::Timestamp;
-use station::{Past, Setup, Station};
+use crate::pipeline::note::Beginning;
+use station::{Setup, Station};
 
 /// Reruns a journal. The first effect that differs ends it.
 pub fn replay(args: &Replay) -> Result<(), Failure> {
     let mut reader = JournalReader::open(&args.journal).map_err(at("the journal cannot be read"))?;
     let header = reader.header().clone();
-    let setup: Setup = serde_json::from_value(header.station).map_err(at("the journal's recipe"))?;
-    let (past, start): (Past, Timestamp) = serde_json::from_value(header.resume).map_err(at("the journal's beginning"))?;
     let mut effects = Vec::new();
-    let mut station = Station::start(setup, &past, start, &mut effects).map_err(at("the journal's control plan"))?;
+    let mut station = match serde_json::from_value(header.resume).map_err(at("the journal's beginning"))? {
+        Beginning::Running(station) => *station,
+        Beginning::Start(past, start) => {
+            let setup: Setup = serde_json::from_value(header.station).map_err(at("the journal's recipe"))?;
+            Station::start(setup, &past, start, &mut effects).map_err(at("the journal's control plan"))?
+        }
+    };
     let (mut events, mut compared) = (0_u64, effects.len());
     while let Some(line) = reader.next() {
         let line = line.map_err(at("the journal cannot be read on"))?;

@@ -319,7 +319,7 @@ impl MadeUpLine {
         let charts = names.into_iter().zip(&self.charts).zip(1..).map(|(((name, kind, unit), points), id)| {
             let learning = if id == 4 { 12 } else { 0 };
             let points = points[points.len().saturating_sub(60)..].to_vec();
-            Arc::new(ChartView { id, name: name.into(), kind, unit: unit.into(), learning, points })
+            Arc::new(ChartView { id, name: name.into(), kind: kind.into(), unit: unit.into(), learning, points })
         });
         let reading =
             |tag: &str, value: f64, unit: &str, quality| Reading { tag: tag.into(), value, unit: unit.into(), quality, sampled_at: at };
