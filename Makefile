@@ -37,10 +37,11 @@ test:
 	systemd/check.sh
 	scripts/check-documents.sh
 
-# Nothing is measured while there is nothing to measure with.
+# Each bench prints one JSON line per measured thing, beside its peer in the same run, and a line for people at the end.
 bench:
 	@$(if $(BENCHES),true,echo 'there is no bench yet' >&2; exit 1)
-	cargo bench --locked --workspace $(if $(ONLY),--bench $(ONLY),--benches)
+	@scripts/setup.sh bench
+	@$(foreach name,$(if $(ONLY),$(ONLY),$(BENCHES)),cargo bench --quiet --locked -p $(name) --bench $(name);)
 
 fmt:
 	cargo fmt --all

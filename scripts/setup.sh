@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts in place what building (`setup.sh run`) or testing (`setup.sh test`) needs and this machine lacks: Debian packages,
+# Puts in place what building (`setup.sh run`), testing (`setup.sh test`) or measuring (`setup.sh bench`) needs and this machine lacks: Debian packages,
 # a Rust toolchain, ONNX Runtime. It says what it does, installs only what is missing, and does nothing when all is there.
 set -euo pipefail
 
@@ -19,8 +19,12 @@ case "$purpose" in
     # A second Modbus implementation; a real browser and its Chinese letters; systemd's own checks.
     packages+=(mbpoll chromium chromium-driver fonts-noto-cjk systemd)
     ;;
+  bench)
+    # The peers that are raced are Python programs.
+    packages+=(python3-venv)
+    ;;
   *)
-    echo "setup.sh: say \`setup.sh run\` or \`setup.sh test\`" >&2
+    echo "setup.sh: say \`setup.sh run\`, \`setup.sh test\` or \`setup.sh bench\`" >&2
     exit 64
     ;;
 esac
@@ -95,7 +99,19 @@ install_rust() {
   fi
 }
 
+# What the Python peers need, in a folder of its own.
+install_peers() {
+  if [[ ! -x "$root/.venv/bin/python3" ]]; then
+    echo "setup.sh: making .venv with numpy for the Python peers of the benches"
+    python3 -m venv "$root/.venv"
+    "$root/.venv/bin/python3" -m pip install --quiet numpy==2.3.5
+  fi
+}
+
 install_packages
 install_rust
+if [[ "$purpose" == bench ]]; then
+  install_peers
+fi
 "$root/scripts/onnxruntime.sh"
 echo "setup.sh: everything for \`make $purpose\` is here"

@@ -1,0 +1,95 @@
+//! Cost of one point on an I-MR chart with Nelson's eight rules, streaming and batch, beside a Python peer in the same run.
+//!
+//! One JSON line per measurement, medians over alternating rounds. The peer is `shared/peer/spc/bench_python.py`; without it
+//! (or without Python and numpy) our own figures are printed alone.
+
+use serde_json::{Value, json};
+use spc::{Monitor, RuleSet, Sample, Settings, batch};
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+const POINTS: usize = 200_000;
+const ROUNDS: usize = 9;
+
+/// Deterministic noise around 10 with a standard deviation near 1 (sum of twelve uniform numbers, splitmix64).
+fn values() -> Vec<f64> {
+    let mut state = 7_u64;
+    let mut uniform = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0)) / 4_294_967_296.0
+    };
+    (0..POINTS).map(|_| 4.0 + (0..12).map(|_| uniform()).sum::<f64>()).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a second fit an f64 exactly")]
+fn nanos_per_point(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    begun.elapsed().as_nanos() as f64 / POINTS as f64
+}
+
+fn streaming(values: &[f64]) -> f64 {
+    let mut monitor = Monitor::individuals(Settings { rules: RuleSet::nelson(), ..Settings::values() }).expect("sound settings");
+    nanos_per_point(|| {
+        for value in values {
+            black_box(monitor.push_value(*value).expect("finite"));
+        }
+    })
+}
+
+fn judged_in_batch(samples: &[Sample]) -> f64 {
+    let settings = Settings::values();
+    let limits = batch::estimate(spc::ChartKind::Individuals, &samples[..25], &[], &settings).expect("25 points");
+    nanos_per_point(|| {
+        black_box(batch::judge(limits, settings.rules, settings.range_rules, samples).expect("finite"));
+    })
+}
+
+fn spread(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    (values[values.len() / 2], values[values.len() - 1])
+}
+
+/// The peer's microseconds per point: streaming in plain Python, all rules in numpy.
+fn python() -> Option<(f64, f64)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let peer = root.join("../shared/peer/spc/bench_python.py");
+    let venv = root.join(".venv/bin/python3");
+    let python = if venv.is_file() { venv } else { "python3".into() };
+    let output = Command::new(python).arg(&peer).arg(POINTS.to_string()).output().ok().filter(|output| output.status.success())?;
+    let report: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let points = f64::from(u32::try_from(POINTS).ok()?);
+    let streaming = report["python_stream_us_per_point"]["cpu"].as_f64()?;
+    Some((streaming * 1000.0, report["numpy_all_nelson"]["cpu"].as_f64()? / points * 1e9))
+}
+
+fn tell(bench: &str, ours: (f64, f64), peer: &str, theirs: Option<f64>, bar: f64) {
+    let line = json!({
+        "bench": bench, "unit": "ns_per_point", "ours": {"p50": ours.0, "max": ours.1}, "peer": theirs.map(|_| peer),
+        "theirs": theirs.map(|theirs| json!({"p50": theirs})), "ratio": theirs.map(|theirs| json!({"p50": ours.0 / theirs})),
+        "bar": format!("p50<={bar}"), "met": ours.0 <= bar,
+    });
+    println!("{line}");
+}
+
+fn main() {
+    let values = values();
+    let samples: Vec<Sample> = values.iter().map(|value| Sample::Value(*value)).collect();
+    let (mut stream, mut batch) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        stream.push(streaming(&values));
+        batch.push(judged_in_batch(&samples));
+    }
+    let peer = python();
+    if peer.is_none() {
+        eprintln!("the Python peer did not run (shared/peer/spc, Python and numpy are needed): our figures stand alone");
+    }
+    let (stream, batch) = (spread(stream), spread(batch));
+    tell("spc.imr_nelson8_streaming", stream, "plain Python", peer.map(|(streaming, _)| streaming), 40.0);
+    tell("spc.imr_nelson8_batch", batch, "numpy", peer.map(|(_, batch)| batch), 15.0);
+    println!("I-MR + Nelson 1-8: streaming {:.0} ns, batch {:.0} ns per point", stream.0, batch.0);
+}
