@@ -31,8 +31,8 @@ const START_MILLIS: u64 = 2000;
 /// The belt is fast enough that several pieces are always between camera and gate.
 const PIECES_PER_MINUTE: f64 = 300.0;
 /// A verdict is acted on at once, its record is durable some milliseconds later. A kill in between leaves a piece that the PLC
-/// was told to pass and whose record is the hold of an interrupted piece: it can be found and looked at. Results are given
-/// one at a time, so no kill may leave more than one.
+/// was told to pass and whose record is the hold of an interrupted piece: it can be found and looked at. At this pace a sync
+/// would have to take longer than the belt needs for a pitch (200 ms) before a kill could leave more than one.
 const IN_FLIGHT_MAX: usize = 1;
 /// Where the status block says whether the line may run, as PLC programs read it: holding register 1001, bit 7.
 const RUN_PERMIT: (u16, u16) = (1001, 1 << 7);
