@@ -118,6 +118,7 @@ pub struct Fold<'a> {
     report: Report,
     seen: BTreeSet<PieceId>,
     digest: Digest,
+    score: Score,
 }
 
 impl<'a> Fold<'a> {
@@ -140,7 +141,7 @@ impl<'a> Fold<'a> {
             model: recipe.model.package.clone(),
             verdicts_sha256: Digest::default(),
         };
-        Self { recipe, truth, report, seen: BTreeSet::new(), digest: Digest::default() }
+        Self { recipe, truth, report, seen: BTreeSet::new(), digest: Digest::default(), score: Score::default() }
     }
 
     /// Takes the next entry of the run.
@@ -181,11 +182,10 @@ impl<'a> Fold<'a> {
         match &record.inspection {
             Some(inspection) => {
                 let found: Vec<_> = defects(self.recipe, inspection).copied().collect();
-                note_truth(&mut report.truth, score(&found, &truth));
+                self.score += score(&found, &truth);
             }
             None => {
                 report.missed += 1;
-                report.truth.pieces_bad += u64::from(!truth.is_empty());
                 report.truth.held_bad += u64::from(!truth.is_empty());
             }
         }
@@ -201,15 +201,10 @@ impl<'a> Fold<'a> {
     /// The report so far.
     #[must_use]
     pub fn finish(self) -> Report {
-        Report { verdicts_sha256: self.digest, ..self.report }
+        let Score { bad_pieces, escapes, overkills, defects, missed, false_calls, .. } = self.score;
+        let held_bad = self.report.truth.held_bad;
+        let (pieces_bad, overkill, defects_missed) = (bad_pieces + held_bad, overkills, missed);
+        let truth = TruthTable { pieces_bad, escapes, overkill, defects, defects_missed, false_calls, held_bad };
+        Report { truth, verdicts_sha256: self.digest, ..self.report }
     }
-}
-
-fn note_truth(table: &mut TruthTable, score: Score) {
-    table.pieces_bad += score.bad_pieces;
-    table.escapes += score.escapes;
-    table.overkill += score.overkills;
-    table.defects += score.defects;
-    table.defects_missed += score.missed;
-    table.false_calls += score.false_calls;
 }

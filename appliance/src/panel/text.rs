@@ -3,7 +3,7 @@
 //! Invariants: a character without a glyph becomes a box of its own width, never an error and never nothing; text never
 //! leaves the area it was given (it is broken into lines, then cut with `...`).
 //!
-//! Fonts and their licences (the crate that carries them is MIT/Apache-2.0, its fonts are not; looked up by name in U8g2's
+//! Fonts and their licences (full texts in `FONT-LICENCES` beside this file; the crate that carries them is MIT/Apache-2.0, its fonts are not; looked up by name in U8g2's
 //! licence text, its issue tracker and the fonts' own repositories):
 //! * `boutique_bitmap_9x9` (Boutique Bitmap 9x9 by Luke Liu, from M+ Bitmap and Best Ten): SIL Open Font License 1.1 without
 //!   a reserved font name. May be bundled with any program if copyright and licence text travel along. Chosen for Chinese:
