@@ -42,12 +42,13 @@ impl From<Problems> for Failure {
 
 /// Runs one command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    let level = match &cli.command {
-        Command::Demo(demo) if demo.headless => "error",
-        Command::Run(_) | Command::Backend(_) => "info",
-        _ => "warn",
-    };
-    log_to_stderr(level);
+    match &cli.command {
+        // How much the station logs stands in its settings, which it reads first.
+        Command::Run(_) => {}
+        Command::Demo(demo) if demo.headless => log_to_stderr("error"),
+        Command::Backend(_) => log_to_stderr("info"),
+        _ => log_to_stderr("warn"),
+    }
     match cli.command {
         Command::Run(args) => station::run(&args),
         Command::Demo(args) => Ok(crate::demo::demo(&args)?),

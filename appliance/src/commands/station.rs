@@ -12,6 +12,7 @@ use crate::pipeline::{Line, LineError, Run, at, until_told_to_end};
 /// Runs the station until it is told to end.
 pub fn run(args: &Config) -> Result<(), Failure> {
     let settings = Settings::load(&args.config)?;
+    super::log_to_stderr(settings.log_level.as_str());
     let rig = Rig::open(&settings)?;
     let journal = Some(settings.data_directory.join("journal"));
     let alive = Box::new(|| notify(&[sd_notify::NotifyState::Watchdog]));

@@ -58,8 +58,8 @@ const COMMANDS: usize = 256;
 const ENTRIES: usize = 512;
 /// Happenings that wait for the journal; one slot costs some 4 kB. Full: the happening is counted as lost.
 const HAPPENINGS: usize = 1024;
-/// A thread that has not ended this long after it could is named and left behind.
-const END_DEADLINE: Duration = Duration::from_secs(10);
+/// A thread that has not ended this long after it could is named and left behind. Longer than one exchange with a backend.
+const END_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Why a line cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,7 @@ impl Line {
         let (stop_rest, rest_stop) = watch::channel(false);
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
 
-        let gallery = Arc::new(Gallery::new(store.images()));
+        let gallery = Arc::new(Gallery::new(store.images(), run.page));
         let store = Arc::new(store);
         let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), run.simulated, Arc::clone(&gallery));
         let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
@@ -239,8 +239,10 @@ impl Line {
             rest.push(spawn(name, move || deliver(uploader, &*outbox, clock, &stop, &board))?);
         }
         let mut panel = show::Panel::new(settings, Arc::clone(&people.panel), health);
-        let (looks, stop, at_panel) = (snapshots.clone(), rest_stop.clone(), runtime()?);
-        rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
+        if panel.has_viewers() {
+            let (looks, stop, at_panel) = (snapshots.clone(), rest_stop.clone(), runtime()?);
+            rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
+        }
         if let Some((page, listener)) = page {
             let web = runtime()?;
             rest.push(spawn("web", move || show::serve(&web, page, listener, rest_stop))?);

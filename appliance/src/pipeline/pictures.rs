@@ -35,6 +35,7 @@ pub struct Looked {
 /// The latest picture and the picture store.
 pub struct Gallery {
     latest: Mutex<Option<Picture>>,
+    for_page: bool,
     /// Pictures kept as evidence, by the digest of their pixels.
     pub images: Arc<Images>,
     /// Pictures that could not be kept.
@@ -42,10 +43,10 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// A gallery over a picture store.
+    /// A gallery over a picture store; makes frames for the page only if there is one.
     #[must_use]
-    pub fn new(images: Arc<Images>) -> Self {
-        Self { latest: Mutex::new(None), images, lost: AtomicU64::new(0) }
+    pub fn new(images: Arc<Images>, for_page: bool) -> Self {
+        Self { latest: Mutex::new(None), for_page, images, lost: AtomicU64::new(0) }
     }
 
     /// The latest frame made for the page.
@@ -61,7 +62,8 @@ impl Gallery {
             let verdict = inspection.as_ref().map_or(Verdict::Hold, |inspection| judge(recipe, inspection).verdict);
             let now = clock.mono_micros();
             // A bad piece is always shown: it is what the person at the page is looking for.
-            let show = verdict != Verdict::Pass || last_page.is_none_or(|last| now.saturating_sub(last) >= PAGE_INTERVAL_MICROS);
+            let due = last_page.is_none_or(|last| now.saturating_sub(last) >= PAGE_INTERVAL_MICROS);
+            let show = self.for_page && (verdict != Verdict::Pass || due);
             let evidence = keep.contains(&verdict);
             if !show && !evidence {
                 continue;

@@ -153,6 +153,12 @@ impl Panel {
         Self { device, language, size, picture, health }
     }
 
+    /// True if anybody sees what is drawn: a display, or the page.
+    #[must_use]
+    pub const fn has_viewers(&self) -> bool {
+        self.device.is_some() || self.health.is_some()
+    }
+
     /// Draws until told to stop.
     pub async fn run(&mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, board: &Board, stop: watch::Receiver<bool>) {
         let stop = told(stop);
