@@ -21,6 +21,7 @@ pub mod show;
 
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::journal::JournalWriter;
 use crate::judge::{Happening, Input, Judge, Outlets};
 use crate::meter::Meter;
 use crate::pipeline::deliver::{Delivery, deliver};
@@ -28,11 +29,13 @@ use crate::pipeline::people::{Board, People};
 use crate::pipeline::pictures::{Gallery, Looked};
 use crate::pipeline::rig::Rig;
 use crate::pipeline::see::{Shot, Trigger};
+use crate::store::Store;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use station::action::Request;
+use station::line::LineCommand;
 use station::record::Entry;
 use station::snapshot::Snapshot;
-use station::{Event, Setup, Station};
+use station::{Effect, Event, Setup, Station};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -40,7 +43,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-use web_ui::{Page, Refused};
+use vision_models::frame::FramePool;
+use web_ui::Refused;
 
 /// Triggers that wait for the camera; one slot costs 16 bytes. Full: the piece is a hold (`queue_full`).
 const TRIGGERS: usize = 8;
@@ -151,109 +155,136 @@ pub async fn told(mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// What a line is made of, before any thread runs: everything that can fail has been tried.
+struct Parts {
+    setup: Setup,
+    station: Station,
+    start: Vec<Effect>,
+    store: Arc<Store>,
+    uploads: Vec<show::Upload>,
+    deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
+    journal: Option<JournalWriter>,
+    results_before: u64,
+    entries_before: u64,
+}
+
+impl Parts {
+    fn open(settings: &Settings, rig: &Rig, journal: Option<PathBuf>) -> Result<Self, LineError> {
+        let recipe = settings.recipe(Arc::clone(rig.detector.model()), &rig.classes).map_err(at("the recipe does not fit the model"))?;
+        let program = format!("jidoka {}", env!("CARGO_PKG_VERSION"));
+        let setup = Setup { identity: settings.identity.clone(), recipe: Arc::new(recipe), program };
+        let (store, past) = show::open_store(settings)?;
+        let now = rig.clock.now();
+        let mut start = Vec::new();
+        let station = Station::start(setup.clone(), &past, now, &mut start).map_err(at("the control plan cannot be charted"))?;
+        let uploads = show::uploads(settings, &setup, &store)?;
+        let delivery = |upload: &show::Upload| (upload.1.backend().to_owned(), Arc::new(Mutex::new(Delivery::default())));
+        let begun = journal.map(|folder| note::begin(&folder, &setup, &past, now)).transpose();
+        Ok(Self {
+            deliveries: uploads.iter().map(delivery).collect(),
+            journal: begun.map_err(at("the journal cannot be kept"))?,
+            results_before: store.pieces(),
+            entries_before: past.last.map_or(0, |(number, _)| number.0),
+            store: Arc::new(store),
+            setup,
+            station,
+            start,
+            uploads,
+        })
+    }
+}
+
+/// The way of a piece: threads that must end in this order.
+struct Flow {
+    clock: Clock,
+    meter: Arc<Meter>,
+    bridge: plc_bridge::Settings,
+    rig: Rig,
+    judge: Judge,
+    store: Arc<Store>,
+    inputs: (Sender<Input>, Receiver<Input>),
+    commands: tokio::sync::mpsc::Receiver<LineCommand>,
+    entries: Receiver<(Arc<Entry>, u64)>,
+    looked: Sender<Looked>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Flow {
+    fn spawn(self) -> Result<Vec<Thread>, LineError> {
+        let Self { clock, meter, bridge, rig, judge, store, inputs: (to_judge, inputs), commands, entries, looked, stop } = self;
+        let Rig { camera, frame_bytes, before_grab, detector, .. } = rig;
+        let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
+        let (shots_tx, shots) = bounded::<Shot>(SHOTS);
+        let mut reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
+        let plc = runtime()?;
+        let pool = FramePool::new(FRAMES, frame_bytes);
+        let name: Arc<str> = camera.name().into();
+        let (of_capture, of_infer, of_store) = (to_judge.clone(), to_judge.clone(), to_judge);
+        let (infer_meter, store_meter) = (Arc::clone(&meter), meter);
+        Ok(vec![
+            spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), told(stop))))?,
+            spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers, &shots_tx, &of_capture))?,
+            spawn("infer-0", move || see::infer(detector, &name, &infer_meter, &shots, &of_infer, &looked))?,
+            spawn("judge", move || judge.run(inputs))?,
+            spawn("store", move || keep::keep(&store, clock, &store_meter, &entries, &of_store))?,
+        ])
+    }
+}
+
 impl Line {
     /// Builds everything that can fail, then starts the threads.
     pub fn start(settings: &Settings, run: Run) -> Result<Self, LineError> {
-        let clock = run.rig.clock;
-        let meter = Arc::new(Meter::default());
-        let Rig { camera, frame_bytes, before_grab, detector, classes, .. } = run.rig;
-        let recipe = settings.recipe(Arc::clone(detector.model()), &classes).map_err(at("the recipe does not fit the model"))?;
-        let setup = Setup {
-            identity: settings.identity.clone(),
-            recipe: Arc::new(recipe),
-            program: format!("jidoka {}", env!("CARGO_PKG_VERSION")),
-        };
-        let (store, past) = show::open_store(settings)?;
-        let results_before = store.pieces();
-        let entries_before = past.last.map_or(0, |(number, _)| number.0);
-        let now = clock.now();
-        let mut effects = Vec::new();
-        let station = Station::start(setup.clone(), &past, now, &mut effects).map_err(at("the control plan cannot be charted"))?;
-        let uploads = show::uploads(settings, &setup, &store)?;
-        let deliveries: Vec<_> =
-            uploads.iter().map(|(_, outbox)| (outbox.backend().to_owned(), Arc::new(Mutex::new(Delivery::default())))).collect();
-        let journal =
-            run.journal.map(|folder| note::begin(&folder, &setup, &past, now)).transpose().map_err(at("the journal cannot be kept"))?;
+        let Run { rig, simulated, journal, alive, page: has_page } = run;
+        let (clock, meter) = (rig.clock, Arc::new(Meter::default()));
+        let Parts { setup, station, start, store, uploads, deliveries, journal, results_before, entries_before } =
+            Parts::open(settings, &rig, journal)?;
 
         let (judge_tx, judge_rx) = bounded::<Input>(INPUTS);
-        let (triggers_tx, triggers_rx) = bounded::<Trigger>(TRIGGERS);
-        let (shots_tx, shots_rx) = bounded::<Shot>(SHOTS);
-        let (looked_tx, looked_rx) = bounded::<Looked>(LOOKED);
-        let (entries_tx, entries_rx) = bounded::<(Arc<Entry>, u64)>(ENTRIES);
-        let (commands_tx, commands_rx) = tokio::sync::mpsc::channel(COMMANDS);
-        let (show_tx, snapshots) = watch::channel(Arc::new(station.snapshot(now)));
-        let (happenings_tx, happenings_rx) = bounded::<Happening>(HAPPENINGS);
+        let (looked_tx, looked) = bounded::<Looked>(LOOKED);
+        let (entries_tx, entries) = bounded(ENTRIES);
+        let (commands_tx, commands) = tokio::sync::mpsc::channel(COMMANDS);
+        let (happenings_tx, happenings) = bounded::<Happening>(HAPPENINGS);
+        let (show_tx, snapshots) = watch::channel(Arc::new(station.snapshot(clock.now())));
         let (stop_plc, plc_stop) = watch::channel(false);
         let (stop_rest, rest_stop) = watch::channel(false);
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
 
-        let gallery = Arc::new(Gallery::new(store.images(), run.page));
-        let store = Arc::new(store);
-        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), run.simulated, Arc::clone(&gallery));
+        let gallery = Arc::new(Gallery::new(store.images(), has_page));
+        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery));
         let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
-        let (page, health) = match run.page {
-            true => show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))
-                .map(|(page, listener, health)| (Some((page, listener)), Some(health)))?,
-            false => (None, None),
-        };
-        let setup_code = page.as_ref().and_then(|(page, _)| Page::setup_code(page));
-        let page_address = page.as_ref().map(|(_, listener)| listener.local_addr()).transpose().map_err(at("the page has no address"))?;
+        let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
+        let setup_code = page.as_ref().and_then(|served| served.page.setup_code());
+        let address = page.as_ref().map(|served| served.address);
+        let panel = show::Panel::new(settings, people.panel, page.as_ref().map(|served| served.health.clone()));
 
-        let outlets = Outlets {
-            plc: commands_tx,
-            store: entries_tx,
-            journal: journal.is_some().then_some(happenings_tx),
-            show: show_tx,
-            alive: run.alive,
-            journal_lost: Arc::new(AtomicU64::new(0)),
-        };
-        let lost = Arc::clone(&outlets.journal_lost);
-        let judge = Judge::new(station, effects, clock, Arc::clone(&meter), outlets);
+        let journal_lost = Arc::new(AtomicU64::new(0));
+        let tell = journal.is_some().then_some(happenings_tx);
+        let outlets =
+            Outlets { plc: commands_tx, store: entries_tx, journal: tell, show: show_tx, alive, journal_lost: Arc::clone(&journal_lost) };
+        let judge = Judge::new(station, start, clock, Arc::clone(&meter), outlets);
         let bridge = rig::bridge_settings(settings, &setup, clock)?;
-        let camera_name: Arc<str> = camera.name().into();
+        let inputs = (judge_tx.clone(), judge_rx);
+        let flow = Flow {
+            clock,
+            meter: Arc::clone(&meter),
+            bridge,
+            rig,
+            judge,
+            store,
+            inputs,
+            commands,
+            entries,
+            looked: looked_tx,
+            stop: plc_stop,
+        };
 
-        let mut flow = Vec::new();
-        let mut reports = link::Reports::new(judge_tx.clone(), triggers_tx, Arc::clone(&meter), clock);
-        let plc = runtime()?;
-        flow.push(spawn("plc", move || {
-            plc.block_on(plc_bridge::run(bridge, commands_rx, move |report| reports.take(report), told(plc_stop)))
-        })?);
-        let to_judge = judge_tx.clone();
-        let pool = vision_models::frame::FramePool::new(FRAMES, frame_bytes);
-        flow.push(spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers_rx, &shots_tx, &to_judge))?);
-        let (to_judge, of_infer) = (judge_tx.clone(), Arc::clone(&meter));
-        flow.push(spawn("infer-0", move || see::infer(detector, &camera_name, &of_infer, &shots_rx, &to_judge, &looked_tx))?);
-        flow.push(spawn("judge", move || judge.run(judge_rx))?);
-        let (to_judge, of_store, kept_in) = (judge_tx.clone(), Arc::clone(&meter), Arc::clone(&store));
-        flow.push(spawn("store", move || keep::keep(&kept_in, clock, &of_store, &entries_rx, &to_judge))?);
-
-        let mut rest = Vec::new();
-        let (recipe, keep) = (Arc::clone(&setup.recipe), settings.images.keep.clone());
-        rest.push(spawn("pictures", move || gallery.run(clock, &recipe, &keep, &looked_rx))?);
-        if let Some(journal) = journal {
-            rest.push(spawn("journal", move || note::note(journal, &happenings_rx, &lost))?);
-        }
-        for ((uploader, outbox), (_, board)) in uploads.into_iter().zip(&deliveries) {
-            let (stop, board) = (uploads_stop.clone(), Arc::clone(board));
-            let name = if outbox.backend() == "grading" { "upload-grade" } else { "upload-trace" };
-            rest.push(spawn(name, move || deliver(uploader, &*outbox, clock, &stop, &board))?);
-        }
-        let mut panel = show::Panel::new(settings, Arc::clone(&people.panel), health);
-        if panel.has_viewers() {
-            let (looks, stop, at_panel) = (snapshots.clone(), rest_stop.clone(), runtime()?);
-            rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
-        }
-        if let Some((page, listener)) = page {
-            let web = runtime()?;
-            rest.push(spawn("web", move || show::serve(&web, page, listener, rest_stop))?);
-        }
-        Ok(Self {
+        let mut line = Self {
             clock,
             setup,
             snapshots,
             meter,
             deliveries,
-            page: page_address,
+            page: address,
             setup_code,
             results_before,
             entries_before,
@@ -261,9 +292,44 @@ impl Line {
             stop_plc,
             stop_rest,
             stop_uploads: Some(stop_uploads),
-            flow,
-            rest,
-        })
+            flow: flow.spawn()?,
+            rest: Vec::new(),
+        };
+        let (recipe, keep) = (Arc::clone(&line.setup.recipe), settings.images.keep.clone());
+        line.rest.push(spawn("pictures", move || gallery.run(clock, &recipe, &keep, &looked))?);
+        if let Some(journal) = journal {
+            line.rest.push(spawn("journal", move || note::note(journal, &happenings, &journal_lost))?);
+        }
+        line.spawn_uploads(uploads, &uploads_stop)?;
+        line.spawn_views(panel, board, page, &rest_stop)?;
+        Ok(line)
+    }
+
+    fn spawn_uploads(&mut self, uploads: Vec<show::Upload>, stop: &Receiver<()>) -> Result<(), LineError> {
+        for ((uploader, outbox), (_, board)) in uploads.into_iter().zip(&self.deliveries) {
+            let (stop, board, clock) = (stop.clone(), Arc::clone(board), self.clock);
+            let name = if outbox.backend() == "grading" { "upload-grade" } else { "upload-trace" };
+            self.rest.push(spawn(name, move || deliver(uploader, &*outbox, clock, &stop, &board))?);
+        }
+        Ok(())
+    }
+
+    fn spawn_views(
+        &mut self,
+        mut panel: show::Panel,
+        board: Board,
+        page: Option<show::Served>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(), LineError> {
+        if panel.has_viewers() {
+            let (looks, stop, at_panel) = (self.snapshots.clone(), stop.clone(), runtime()?);
+            self.rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
+        }
+        if let Some(served) = page {
+            let (web, stop) = (runtime()?, stop.clone());
+            self.rest.push(spawn("web", move || show::serve(&web, served, stop))?);
+        }
+        Ok(())
     }
 
     /// Hands a person's decision to the judge.

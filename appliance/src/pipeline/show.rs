@@ -13,6 +13,7 @@ use station::action::Request;
 use station::record::{Body, EntryNumber};
 use station::snapshot::Snapshot;
 use station::{Past, Setup};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,17 +94,29 @@ fn token(file: &Path) -> Result<Option<Token>, LineError> {
     Ok(Some(Token(token.to_owned())))
 }
 
-/// The page with its listener, bound but not yet served.
+/// The page, bound to its address but not yet served.
+pub struct Served {
+    /// The page.
+    pub page: Page,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where its health comes from.
+    pub health: watch::Sender<Arc<web_ui::Health>>,
+    listener: std::net::TcpListener,
+}
+
+/// Makes the page and binds it.
 pub fn page(
     settings: &Settings,
     board: &Board,
     people: &People,
     snapshots: &watch::Receiver<Arc<Snapshot>>,
     decide: impl Fn(Request) -> Result<(), Refused> + Send + Sync + 'static,
-) -> Result<(Page, std::net::TcpListener, watch::Sender<Arc<web_ui::Health>>), LineError> {
-    let listener =
-        std::net::TcpListener::bind(settings.page.listen).map_err(at(&format!("the page cannot listen on {}", settings.page.listen)))?;
-    listener.set_nonblocking(true).map_err(at("the page's listener"))?;
+) -> Result<Served, LineError> {
+    let what = format!("the page cannot listen on {}", settings.page.listen);
+    let listener = std::net::TcpListener::bind(settings.page.listen).map_err(at(&what))?;
+    listener.set_nonblocking(true).map_err(at(&what))?;
+    let address = listener.local_addr().map_err(at(&what))?;
     let (told, health) = watch::channel(Arc::new(board.health(&snapshots.borrow())));
     let sources = Sources {
         snapshots: snapshots.clone(),
@@ -113,11 +126,12 @@ pub fn page(
         decide: Arc::new(decide),
     };
     let page = Page::new(PageSettings::new(settings.page.listen, settings.page.users.clone()), sources).map_err(at("there is no page"))?;
-    Ok((page, listener, told))
+    Ok(Served { page, address, health: told, listener })
 }
 
 /// Serves the page until told to stop.
-pub fn serve(web: &tokio::runtime::Runtime, page: Page, listener: std::net::TcpListener, stop: watch::Receiver<bool>) {
+pub fn serve(web: &tokio::runtime::Runtime, served: Served, stop: watch::Receiver<bool>) {
+    let Served { page, listener, .. } = served;
     let served = web.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         web_ui::serve(page, listener, told(stop)).await.map_err(std::io::Error::other)
