@@ -56,6 +56,20 @@ fn stop_before_writing() {
 }
 
 #[test]
+fn stop_before_writing_even_if_one_event_closes_several_pieces() {
+    let mut world = World::running();
+    for number in 1..=4 {
+        world.give(Event::Arrived(arrival(number)));
+    }
+    world.now.mono_micros += 600_000;
+    world.give(Event::Tick);
+    let stop = stop_position(&world.last).expect("four late verdicts stop the line");
+    let keep = world.last.iter().position(is_keep).expect("the pieces are kept");
+    assert!(stop < keep, "the permit is withdrawn before the first of them is kept");
+    assert_eq!(world.records().count(), 4);
+}
+
+#[test]
 fn write_before_releasing() {
     let mut world = stopped_by_operator();
     ask(&mut world, Role::Operator, acknowledge(1, "smoke seen"));
@@ -228,6 +242,20 @@ fn a_key_switch_keeps_stops_from_being_commanded_but_hides_nothing_and_expires()
     world.now.mono_micros += 10 * 60 * 1_000_000;
     ask(&mut world, Role::Operator, Action::Stop { note: "again".to_owned() });
     assert!(!world.permit.run, "ten minutes later the switch counts no longer");
+}
+
+#[test]
+fn a_cause_that_outlasts_the_key_switch_stops_the_line() {
+    let mut world = World::running();
+    let feedback = |stop_inhibit| Event::Link(PlcLink::Feedback(Feedback { stop_inhibit, bin_full: true, ..Feedback::default() }));
+    world.give(feedback(true));
+    for _ in 0..5 {
+        world.give(Event::Tick);
+    }
+    let told = world.chain.iter().filter(|entry| matches!(&entry.body, Body::Stopped(stop) if stop.inhibited)).count();
+    assert_eq!((told, world.permit.run), (1, true), "recorded once, not commanded");
+    world.give(feedback(false));
+    assert!(!world.permit.run && world.permit.reasons.contains(StopReason::RejectBinFull));
 }
 
 #[test]

@@ -128,6 +128,7 @@ pub struct Station {
     link: Option<PlcLink>,
     feedback: Feedback,
     inhibited_since: Option<Timestamp>,
+    told_while_inhibited: StopReasons,
     readings: BTreeMap<Arc<str>, Reading>,
     open: VecDeque<Open>,
     to_gate: VecDeque<ToGate>,
@@ -162,6 +163,7 @@ impl Station {
             link: None,
             feedback: Feedback::default(),
             inhibited_since: None,
+            told_while_inhibited: StopReasons::default(),
             readings: BTreeMap::new(),
             open: VecDeque::new(),
             to_gate: VecDeque::new(),
@@ -180,7 +182,7 @@ impl Station {
     /// Takes one event and appends its effects, in the order in which they must happen.
     pub fn handle(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         let before = self.phase();
-        self.watch_backlog(now, effects);
+        let first = effects.len();
         self.close_late_pieces(now, effects);
         let tick = matches!(event, Event::Tick);
         match event {
@@ -193,7 +195,9 @@ impl Station {
             Event::Kept(number) => self.kept = self.kept.max(number).min(self.head.0),
             Event::Tick => self.tick(effects),
         }
+        self.watch_standing_causes(now, effects);
         self.assert_permit(effects);
+        stop_before_writing(effects, first);
         if tick || self.phase() != before {
             effects.push(Effect::Show(Arc::new(self.snapshot(now))));
         }
@@ -345,7 +349,9 @@ impl Station {
             self.memory.note(&Body::Stopped(record.clone()), now);
             records.push(record);
         }
-        self.assert_permit(effects);
+        if !self.wanted_permit().run {
+            self.assert_permit(effects);
+        }
         records
     }
 
@@ -377,7 +383,7 @@ impl Station {
                 effects.push(Effect::Command(LineCommand::Permit(self.permit)));
             }
             PlcLink::Down(fault) => self.link_down(fault, now, effects),
-            PlcLink::Feedback(feedback) => self.feedback(feedback, now, effects),
+            PlcLink::Feedback(feedback) => self.feedback(feedback, now),
         }
     }
 
@@ -395,7 +401,7 @@ impl Station {
         }
     }
 
-    fn feedback(&mut self, feedback: Feedback, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn feedback(&mut self, feedback: Feedback, now: Timestamp) {
         let confirmed = feedback.rejects_confirmed.wrapping_sub(self.feedback.rejects_confirmed);
         for _ in 0..confirmed {
             if self.to_gate.pop_front().is_none() {
@@ -407,11 +413,7 @@ impl Station {
             (true, since) => since.or(Some(now)),
             (false, _) => None,
         };
-        let bin_filled = feedback.bin_full && !self.feedback.bin_full;
         self.feedback = feedback;
-        if bin_filled {
-            self.raise_and_keep(StopReason::RejectBinFull, "the reject bin is full".to_owned(), now, effects);
-        }
     }
 
     /// Rejects that the belt has carried past the gate without a confirmation.
@@ -426,12 +428,20 @@ impl Station {
         }
     }
 
-    /// Looked at before every event, so that the stop comes before the next thing is written.
-    fn watch_backlog(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let backlog = self.head.0.0 - self.kept.0;
-        if backlog > self.setup.recipe.stop.backlog_entries_max && !self.memory.reasons().contains(StopReason::DiskExhausted) {
-            self.raise_and_keep(StopReason::DiskExhausted, format!("{backlog} records are not yet durable"), now, effects);
+    /// A cause that stands stops the line, however long it has stood; while the key switch is on it is recorded once.
+    fn watch_standing_causes(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let standing = self.standing_causes();
+        let inhibited = self.is_inhibited(now);
+        for (reason, detail) in [
+            (StopReason::RejectBinFull, "the reject bin is full".to_owned()),
+            (StopReason::DiskExhausted, format!("{} records are not yet durable", self.head.0.0 - self.kept.0)),
+        ] {
+            let told = inhibited && self.told_while_inhibited.contains(reason);
+            if standing.contains(reason) && !told && !self.memory.reasons().contains(reason) {
+                self.raise_and_keep(reason, detail, now, effects);
+            }
         }
+        self.told_while_inhibited = if inhibited { standing } else { StopReasons::default() };
     }
 
     fn asked(&mut self, request: Request, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -508,6 +518,19 @@ impl Station {
         let bytes = entry.to_bytes().expect("an entry has string keys and finite numbers only");
         self.head = (entry.number, Entry::digest(self.head.1, &bytes));
         effects.push(Effect::Keep(Arc::new(entry)));
+    }
+}
+
+/// One event may close several pieces, of which only the last is a cause to stop: the permit goes before all that is kept.
+fn stop_before_writing(effects: &mut Vec<Effect>, first: usize) {
+    let is_stop = |effect: &Effect| matches!(effect, Effect::Command(LineCommand::Permit(Permit { run: false, .. })));
+    let kept = effects.iter().skip(first).position(|effect| matches!(effect, Effect::Keep(_))).map(|at| first + at);
+    let stop = effects.iter().skip(first).rposition(is_stop).map(|at| first + at);
+    if let (Some(kept), Some(stop)) = (kept, stop)
+        && kept < stop
+    {
+        let stop = effects.remove(stop);
+        effects.insert(kept, stop);
     }
 }
 
