@@ -307,7 +307,7 @@ fn events_from(first: u32) -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     /// Random events: the world checks every invariant after each; then the same events give the same bytes, and a
     /// restart on the chain remembers what the running station remembers.
@@ -334,7 +334,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     /// A station written down in the middle of its life and read back goes on with the same effects, byte for byte.
     #[test]
