@@ -43,7 +43,8 @@ pub struct Report {
     pub seed: u64,
     /// The model, `name@version`.
     pub model: String,
-    /// Digest over verdicts, findings, chart points and stops without times: equal for two runs with the same seed.
+    /// Digest over all that was decided, without times — arrivals, findings, verdicts, rejects, chart points, limits, stops,
+    /// acknowledgements, releases: equal for two runs with the same seed.
     pub verdicts_sha256: Digest,
 }
 
@@ -159,12 +160,15 @@ impl<'a> Fold<'a> {
                 });
             }
             Body::Released(release) => {
+                self.chain(release);
                 let stop = self.report.stops.iter_mut().find(|stop| stop.seq == release.stop_seq);
                 if let Some(stop) = stop {
                     stop.released_by = Some(release.by.name.clone());
                 }
             }
-            _ => {}
+            Body::Acknowledged(acknowledgement) => self.chain(acknowledgement),
+            Body::Limits(limits) => self.chain(limits),
+            Body::Stopped(_) | Body::Started(_) | Body::Checkpoint(_) => {}
         }
     }
 
@@ -190,7 +194,7 @@ impl<'a> Fold<'a> {
             }
         }
         let findings = record.inspection.as_ref().map(|inspection| &inspection.findings);
-        self.chain(&(record.arrival.piece, &record.judgement, findings, &record.points));
+        self.chain(&(&record.arrival, &record.judgement, findings, record.reject_at, &record.points));
     }
 
     fn chain(&mut self, what: &impl Serialize) {
