@@ -48,11 +48,12 @@ async fn readings_come_before_the_piece_they_belong_to_and_are_reproducible() {
     settings.disturbances = vec![Disturbance { tag: "placement_force".into(), from_piece: 7, shift: Shift::Step(10.0) }];
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let rig = Rig::start(settings.clone(), |_| {}).await;
+        let rig = Rig::start(settings.clone(), |settings| settings.heartbeat_timeout = Micros::from_millis(10_000)).await;
         let mut judge = Judge::by(by_parity);
         let mut reports = rig.reports();
         judge.until(&rig, &mut reports, "the last confirmation", |judge| judge.confirmed == 6).await;
-        runs.push(judge.order.clone());
+        // What the PLC says of its side before the first piece depends on the moment at which the link came up.
+        runs.push(judge.order.iter().skip_while(|event| event.starts_with("feedback")).cloned().collect::<Vec<_>>());
         judge.finish(rig).await;
     }
     let [first, second] = &runs[..] else { panic!("two runs") };
