@@ -1,12 +1,13 @@
 //! The judging thread: one event in, its effects out, and the heartbeat that proves it is alive.
 //!
 //! Invariants: it never blocks on anyone — every outlet is tried, and a full one is an event or a count, never a wait; the
-//! heartbeat comes from here and from nowhere else; entries leave in the order of their numbers.
+//! heartbeat comes from here and from nowhere else; entries leave in the order of their numbers; a permit that found no room is
+//! not forgotten: as soon as there is room the station says it anew.
 
 use crate::clock::Clock;
 use crate::meter::{Meter, Stage};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use station::line::{LineCommand, LinkFault, PlcLink};
+use station::line::{Feedback, LineCommand, LinkFault, PlcLink};
 use station::record::Entry;
 use station::snapshot::Snapshot;
 use station::units::Timestamp;
@@ -70,6 +71,11 @@ pub struct Judge {
     /// Entries the store had no room for yet. Bounded by the stop policy's backlog: the station stops the line before it grows.
     overflow: VecDeque<(Arc<Entry>, u64)>,
     overrun: bool,
+    /// Commands were lost, and the PLC has not yet been told the permit anew.
+    behind: bool,
+    /// What the bridge last said of the link and of the PLC's side.
+    link_is_up: bool,
+    feedback: Option<Feedback>,
     /// Happenings since the journal got the whole station.
     told: u64,
 }
@@ -78,7 +84,18 @@ impl Judge {
     /// A judge around a station that has already started, with the effects of its start.
     #[must_use]
     pub fn new(station: Station, start: Vec<Effect>, clock: Clock, meter: Arc<Meter>, outlets: Outlets) -> Self {
-        let mut judge = Self { station, clock, meter, outlets, overflow: VecDeque::new(), overrun: false, told: 0 };
+        let mut judge = Self {
+            station,
+            clock,
+            meter,
+            outlets,
+            overflow: VecDeque::new(),
+            overrun: false,
+            behind: false,
+            link_is_up: false,
+            feedback: None,
+            told: 0,
+        };
         judge.dispatch(&start);
         judge
     }
@@ -89,22 +106,60 @@ impl Judge {
         loop {
             let wait = Duration::from_micros(next_tick.saturating_sub(self.clock.mono_micros()));
             match inputs.recv_timeout(wait) {
-                Ok(Input::Event(event)) => self.handle(event),
+                Ok(Input::Event(event)) => {
+                    self.listen(&event);
+                    self.catch_up();
+                    self.handle(event);
+                }
                 Ok(Input::Finish) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.clock.mono_micros() >= next_tick {
                 next_tick = self.clock.mono_micros().saturating_add(u64::try_from(TICK.as_micros()).unwrap_or(u64::MAX));
-                self.handle(Event::Tick);
-                (self.outlets.alive)();
+                self.tick();
             }
-            if std::mem::take(&mut self.overrun) {
-                self.handle(Event::Link(PlcLink::Down(LinkFault::Overrun)));
-            }
+            self.stop_if_overrun();
         }
         // Nobody may wait for a judge who has left, least of all the store that is waited for now.
         drop(inputs);
         self.hand_over_the_rest();
+    }
+
+    /// The permit goes before the heartbeat that would make an old one count again.
+    fn tick(&mut self) {
+        self.catch_up();
+        self.handle(Event::Tick);
+        (self.outlets.alive)();
+    }
+
+    fn listen(&mut self, event: &Event) {
+        match event {
+            Event::Link(PlcLink::Up) => self.link_is_up = true,
+            Event::Link(PlcLink::Down(_)) => self.link_is_up = false,
+            Event::Link(PlcLink::Feedback(feedback)) => self.feedback = Some(*feedback),
+            _ => {}
+        }
+    }
+
+    fn stop_if_overrun(&mut self) {
+        if std::mem::take(&mut self.overrun) && !std::mem::replace(&mut self.behind, true) {
+            self.handle(Event::Link(PlcLink::Down(LinkFault::Overrun)));
+        }
+    }
+
+    /// Whatever was lost, the permit may have been among it: once half the queue is free, the link counts as up again, to
+    /// which the station always answers with its permit. A link that is really down is told by the bridge.
+    fn catch_up(&mut self) {
+        let plc = &self.outlets.plc;
+        if self.behind && plc.capacity() * 2 >= plc.max_capacity() {
+            self.behind = false;
+            if self.link_is_up {
+                self.handle(Event::Link(PlcLink::Up));
+                if let Some(feedback) = self.feedback {
+                    self.handle(Event::Link(PlcLink::Feedback(feedback)));
+                }
+            }
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -162,5 +217,57 @@ impl Judge {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::note::tests::setup;
+    use crossbeam::channel::unbounded;
+    use station::Past;
+    use station::action::{Action, Person, Request, Role};
+    use station::line::Permit;
+    use station::record::EntryNumber;
+
+    fn permits(commands: &mut tokio::sync::mpsc::Receiver<LineCommand>) -> Vec<Permit> {
+        let all = std::iter::from_fn(|| commands.try_recv().ok());
+        all.filter_map(|command| if let LineCommand::Permit(permit) = command { Some(permit) } else { None }).collect()
+    }
+
+    /// The PLC thread takes nothing for a while, and meanwhile the line must stop.
+    #[test]
+    fn a_stop_that_found_no_room_is_said_again_before_the_next_heartbeat() {
+        let clock = Clock::new();
+        let mut start = Vec::new();
+        let station = Station::start(setup(), &Past::default(), clock.now(), &mut start).unwrap();
+        let (plc, mut commands) = tokio::sync::mpsc::channel(8);
+        let (store, _entries) = unbounded();
+        let (show, _snapshots) = tokio::sync::watch::channel(Arc::new(station.snapshot(clock.now())));
+        let alive = Box::new(|| ());
+        let outlets = Outlets { plc, store, journal: None, show, alive, journal_lost: Arc::default() };
+        let mut judge = Judge::new(station, start, clock, Arc::default(), outlets);
+        let tell = |judge: &mut Judge, event: Event| {
+            judge.listen(&event);
+            judge.catch_up();
+            judge.handle(event);
+            judge.stop_if_overrun();
+        };
+        tell(&mut judge, Event::Kept(EntryNumber(2)));
+        tell(&mut judge, Event::Link(PlcLink::Up));
+        assert!(permits(&mut commands).last().unwrap().run, "the line runs");
+
+        // Heartbeats fill the queue exactly; then somebody stops the line.
+        (0..4).for_each(|_| judge.tick());
+        assert_eq!(judge.outlets.plc.capacity(), 0);
+        let by = Person { name: "operator".to_owned(), role: Role::Operator };
+        tell(&mut judge, Event::Asked(Request { by, action: Action::Stop { note: String::new() } }));
+        assert!(judge.behind && permits(&mut commands).is_empty(), "the stop found no room");
+
+        // The PLC thread goes on: the first thing it is given is the stop.
+        judge.tick();
+        let Some(LineCommand::Permit(first)) = commands.try_recv().ok() else { panic!("a heartbeat went first") };
+        assert!(!first.run);
+        assert!(!judge.behind && !permits(&mut commands).iter().any(|permit| permit.run));
     }
 }

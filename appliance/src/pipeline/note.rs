@@ -56,7 +56,7 @@ pub fn note(mut writer: JournalWriter, happenings: &Receiver<Happening>, dropped
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{Settings, sample};
     use crate::journal::{JournalReader, digest_of};
@@ -68,7 +68,7 @@ mod tests {
     use station::units::Digest;
     use std::sync::Arc;
 
-    fn setup() -> Setup {
+    pub(crate) fn setup() -> Setup {
         let settings = Settings::parse("sample", sample(), Path::new("/")).unwrap();
         let model = Arc::new(ModelRef { package: "m@1".to_owned(), weights: Digest::of(b"m") });
         let recipe = settings.recipe(model, &[DefectClass { name: "open".to_owned(), threshold: 0.5 }]).unwrap();
