@@ -221,7 +221,7 @@ fn a_stale_reading_is_evidence_of_nothing() {
     let mut world = World::running();
     for number in 1..=30 {
         let quality = if number % 2 == 0 { Quality::Stale } else { Quality::Bad };
-        let reading = Reading { tag: "paste_height".into(), value: 1e9, unit: "um".into(), quality, sampled_at: world.now };
+        let reading = Reading { tag: "paste_height".into(), value: 1e9, unit: "um".into(), quality, sampled_at: world.now, text: None };
         world.give(Event::Read(reading));
         world.piece(number, &[]);
         world.keep_all();
@@ -286,7 +286,7 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
         1 => piece.prop_map(|number| Event::Missed(Miss { piece: PieceId(number), reason: MissReason::CameraStale })),
         3 => (100.0_f64..140.0, 0_u64..1_000_000).prop_map(|(value, mono_micros)| {
             let sampled_at = Timestamp { wall_micros: 0, mono_micros };
-            Event::Read(Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at })
+            Event::Read(Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at, text: None })
         }),
         1 => Just(Event::Link(PlcLink::Up)),
         1 => Just(Event::Link(PlcLink::Down(LinkFault::TimedOut))),

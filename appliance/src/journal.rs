@@ -419,8 +419,15 @@ mod tests {
         if number.is_multiple_of(3) {
             return Event::Tick;
         }
-        let arrival =
-            Arrival { piece: PieceId(number), serial: Some(format!("S{number}")), lot: 1, encoder: EncoderCount(number), golden: false };
+        let arrival = Arrival {
+            piece: PieceId(number),
+            serial: Some(format!("S{number}")),
+            lot: 1,
+            encoder: EncoderCount(number),
+            golden: false,
+            retain: false,
+            user_data: Vec::new(),
+        };
         Event::Arrived(arrival)
     }
 

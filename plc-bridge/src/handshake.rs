@@ -195,6 +195,7 @@ impl Handshake {
             LineCommand::Result(result) => self.result(result),
             LineCommand::Beat(beat) => self.beat = beat,
             LineCommand::Counters(counters) => self.counters = counters,
+            LineCommand::Gate(_) | LineCommand::Answer(_) => {}
         }
         self.advance_offer();
     }
@@ -314,7 +315,15 @@ impl Handshake {
             notices.push(Notice::Repeated(piece));
             return;
         }
-        let arrival = Arrival { piece, serial, lot: self.seen.lot_no, encoder, golden: self.seen.golden_piece };
+        let arrival = Arrival {
+            piece,
+            serial,
+            lot: self.seen.lot_no,
+            encoder,
+            golden: self.seen.golden_piece,
+            retain: self.seen.force_retain,
+            user_data: Vec::new(),
+        };
         notices.push(Notice::Station(Event::Arrived(arrival)));
         if ready {
             self.acquisition = self.acquisition.checked_add(1).unwrap_or(1);

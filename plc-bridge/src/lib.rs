@@ -7,11 +7,14 @@
 //! Invariants: zero is the safe value; only the status block is ever written; a connection that once failed to answer is
 //! never used again; no clock of the wall is read here, time comes in through the settings.
 
+mod bridge;
 pub mod client;
 pub mod handshake;
 pub mod jmap;
 pub mod map;
+pub mod serial;
+pub mod server;
 pub mod sim;
 pub mod watch;
 
-pub use client::{BridgeReport, Settings, run};
+pub use bridge::{BridgeReport, Clock, Facts, Settings, run};

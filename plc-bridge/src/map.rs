@@ -109,7 +109,7 @@ impl TagSpec {
     }
 
     fn reading(&self, value: f64, quality: Quality, sampled_at: Timestamp) -> Reading {
-        Reading { tag: Arc::clone(&self.name), value, unit: Arc::clone(&self.unit), quality, sampled_at }
+        Reading { tag: Arc::clone(&self.name), value, unit: Arc::clone(&self.unit), text: None, quality, sampled_at }
     }
 
     /// The registers that hold `value`, rounded to the tag's resolution.

@@ -3,7 +3,8 @@
 //! Invariants: it only reads; it has its own connection, so looking never disturbs the appliance beside it; what the PLC
 //! refuses is shown as refused, not left out.
 
-use crate::client::{Settings, Wire, WireError};
+use crate::bridge::Settings;
+use crate::client::{ClientSettings, Wire, WireError};
 use crate::jmap::{CONTROL, CONTROL_LEN, Field, Kind, Order, STATUS, STATUS_HEAD, STATUS_LEN};
 use crate::map::batches;
 use station::reading::{Quality, Reading};
@@ -31,23 +32,23 @@ pub struct Picture {
 ///
 /// # Errors
 /// If the PLC cannot be reached or does not answer; a refusal is part of the picture.
-pub async fn read_once(settings: &Settings) -> Result<Picture, WireError> {
-    let wire = Wire::connect(settings.peer).await?;
-    let (wire, control) = read_block(wire, settings.control_base, &[CONTROL_LEN]).await?;
-    let (mut wire, status) = read_block(wire, settings.status_base, &[STATUS_HEAD, STATUS_LEN - STATUS_HEAD]).await?;
+pub async fn read_once(settings: &Settings, plc: &ClientSettings) -> Result<Picture, WireError> {
+    let wire = Wire::connect(plc.peer).await?;
+    let (wire, control) = read_block(wire, plc.control_base, &[CONTROL_LEN]).await?;
+    let (mut wire, status) = read_block(wire, plc.status_base, &[STATUS_HEAD, STATUS_LEN - STATUS_HEAD]).await?;
     let mut readings = Vec::new();
-    for batch in batches(&settings.tags, &(0..settings.tags.len()).collect::<Vec<_>>()) {
+    for batch in batches(&plc.tags, &(0..plc.tags.len()).collect::<Vec<_>>()) {
         let words;
         (wire, words) = wire.read(batch.address, batch.count).await?;
         let at = settings.clock.as_ref()();
-        for tag in batch.tags.iter().filter_map(|index| settings.tags.get(*index)) {
+        for tag in batch.tags.iter().filter_map(|index| plc.tags.get(*index)) {
             readings.push(match &words {
                 Ok(words) => tag.decode(words.get(usize::from(tag.address - batch.address)..).unwrap_or_default(), settings.order, at),
                 Err(_refused) => tag.refused(at),
             });
         }
     }
-    let (at, bases) = (settings.clock.as_ref()(), (settings.control_base, settings.status_base));
+    let (at, bases) = (settings.clock.as_ref()(), (plc.control_base, plc.status_base));
     Ok(Picture { at, bases, order: settings.order, control, status, readings })
 }
 
@@ -124,6 +125,7 @@ mod tests {
             tag: "paste_height".into(),
             value: 120.5,
             unit: "um".into(),
+            text: None,
             quality: Quality::Good,
             sampled_at: Timestamp { wall_micros: 0, mono_micros: 1_000_000 },
         };

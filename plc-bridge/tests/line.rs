@@ -7,7 +7,7 @@ mod rig;
 use plc_bridge::BridgeReport;
 use plc_bridge::map::Sample;
 use plc_bridge::sim::{Disturbance, Outage, Pace, Shift, SimSettings};
-use rig::{Judge, Rig, lockstep, within};
+use rig::{Judge, Rig, lockstep, plc, within};
 use station::inspection::{Miss, MissReason};
 use station::line::{LinkFault, PlcLink};
 use station::piece::PieceId;
@@ -71,7 +71,7 @@ async fn readings_come_before_the_piece_they_belong_to_and_are_reproducible() {
 
 #[tokio::test]
 async fn the_link_drops_and_comes_back_and_the_permit_waits_for_the_station() {
-    let rig = Rig::start(SimSettings::default(), |settings| settings.backoff_max = Duration::from_millis(200)).await;
+    let rig = Rig::start(SimSettings::default(), |settings| plc(settings).backoff_max = Duration::from_millis(200)).await;
     let mut judge = Judge::by(by_parity);
     let mut reports = rig.reports();
     judge.until(&rig, &mut reports, "the first pieces", |judge| judge.arrived.len() >= 2).await;
@@ -96,8 +96,8 @@ async fn the_link_drops_and_comes_back_and_the_permit_waits_for_the_station() {
 #[tokio::test]
 async fn late_answers_never_become_wrong_values() {
     let rig = Rig::start(SimSettings::default(), |settings| {
-        settings.peer.call_timeout = Duration::from_millis(60);
-        settings.backoff_max = Duration::from_millis(100);
+        plc(settings).peer.call_timeout = Duration::from_millis(60);
+        plc(settings).backoff_max = Duration::from_millis(100);
     })
     .await;
     let mut judge = Judge::by(by_parity);
@@ -205,8 +205,8 @@ async fn stopping_takes_permit_and_readiness_back() {
 async fn a_piece_announced_while_the_link_was_down_is_owed_once() {
     let settings = SimSettings { pace: Pace::Paced { pieces_per_minute: 1200.0 }, ..SimSettings::default() };
     let rig = Rig::start(settings, |settings| {
-        settings.peer.call_timeout = Duration::from_millis(60);
-        settings.backoff_max = Duration::from_millis(100);
+        plc(settings).peer.call_timeout = Duration::from_millis(60);
+        plc(settings).backoff_max = Duration::from_millis(100);
     })
     .await;
     let mut judge = Judge::by(by_parity);
@@ -229,7 +229,7 @@ async fn a_piece_announced_while_the_link_was_down_is_owed_once() {
 
 #[tokio::test]
 async fn a_refused_tag_address_makes_the_tag_bad_and_nothing_else() {
-    let rig = Rig::start(lockstep(3), |settings| settings.tags[0].address = 3000).await;
+    let rig = Rig::start(lockstep(3), |settings| plc(settings).tags[0].address = 3000).await;
     let mut judge = Judge::by(by_parity);
     let mut reports = rig.reports();
     judge.until(&rig, &mut reports, "the last piece to leave", |_| rig.plc.observe().finished).await;
@@ -242,7 +242,7 @@ async fn a_refused_tag_address_makes_the_tag_bad_and_nothing_else() {
 #[tokio::test]
 async fn interval_tags_come_by_themselves_and_go_stale() {
     let rig = Rig::start(lockstep(0), |settings| {
-        let oven = &mut settings.tags[1];
+        let oven = &mut plc(settings).tags[1];
         oven.sample = Sample::Every(Micros::from_millis(300));
         oven.stale_after = Micros::from_millis(50);
         (oven.valid_min, oven.valid_max) = (0.0, 300.0);

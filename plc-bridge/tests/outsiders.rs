@@ -2,7 +2,8 @@
 
 mod rig;
 
-use plc_bridge::client::{Settings, WireError};
+use plc_bridge::Settings;
+use plc_bridge::client::{ClientSettings, WireError};
 use plc_bridge::jmap::{Order, STATUS};
 use plc_bridge::sim::{Outage, SimHandle, SimSettings};
 use plc_bridge::watch::{read_once, table};
@@ -95,8 +96,9 @@ async fn a_person_sees_both_blocks_and_the_tags() {
     let mut judge = Judge::by(|_| true);
     let mut reports = rig.reports();
     judge.until(&rig, &mut reports, "a piece", |judge| !judge.arrived.is_empty()).await;
-    let settings = Settings { tags: SimSettings::default().tag_specs(), ..Settings::new(rig.address(), clock()) };
-    let picture = read_once(&settings).await.expect("the PLC answers");
+    let settings = Settings::alone(clock());
+    let plc = ClientSettings { tags: SimSettings::default().tag_specs(), ..ClientSettings::new(rig.address()) };
+    let picture = read_once(&settings, &plc).await.expect("the PLC answers");
     let status = picture.status.clone().expect("a status block");
     let named = |name: &str| STATUS.iter().find(|field| field.name == name).and_then(|field| field.show(&status, Order::default()));
     assert_eq!(named("MapVersion").as_deref(), Some("1"));
@@ -106,8 +108,8 @@ async fn a_person_sees_both_blocks_and_the_tags() {
     for name in ["TriggerEnable", "PieceSeq ", "RunPermit", "CountMissedTriggers", "paste_height", "placement_force"] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
-    let elsewhere = Settings { control_base: 400, ..settings };
-    assert!(table(&read_once(&elsewhere).await.expect("the PLC answers"), picture.at).contains("refused by the PLC"));
+    let elsewhere = ClientSettings { control_base: 400, ..plc };
+    assert!(table(&read_once(&settings, &elsewhere).await.expect("the PLC answers"), picture.at).contains("refused by the PLC"));
 }
 
 #[tokio::test]
@@ -116,12 +118,12 @@ async fn watching_an_absent_plc_says_so() {
     let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let error = read_once(&Settings::new(address, clock())).await.expect_err("nobody listens");
+    let error = read_once(&Settings::alone(clock()), &ClientSettings::new(address)).await.expect_err("nobody listens");
     assert!(matches!(error, WireError::Connect { .. }), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()));
 
     let rig = Rig::start(SimSettings::default(), |_| {}).await;
     rig.plc.outage(Outage::Silent, Duration::from_secs(600));
-    let error = read_once(&Settings::new(rig.address(), clock())).await.expect_err("it is silent");
+    let error = read_once(&Settings::alone(clock()), &ClientSettings::new(rig.address())).await.expect_err("it is silent");
     assert!(matches!(error, WireError::TimedOut { .. }), "{error:?}");
 }

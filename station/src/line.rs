@@ -19,6 +19,58 @@ pub enum LineCommand {
     Beat(u16),
     /// Counters for the status block.
     Counters(Counters),
+    /// The pieces on their way to the reject gate changed.
+    Gate(GateQueue),
+    /// What became of something the PLC asked for.
+    Answer(Answer),
+}
+
+/// The pieces on their way to the reject gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GateQueue {
+    /// How many (JMAP `RejectQueueDepth`).
+    pub waiting: u16,
+    /// Where the gate must act next (JMAP `NextRejectAt`).
+    pub next: Option<EncoderCount>,
+}
+
+/// Something the PLC asks of the station; answered with `LineCommand::Answer` of the same number, exactly once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlcRequest {
+    /// Counts up with every request.
+    pub number: u32,
+    /// What is asked.
+    pub order: PlcOrder,
+}
+
+/// What a PLC may ask of the station. What only concerns the handshake (a recipe that is already in force, taking the
+/// appliance offline, clearing an error) is answered there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlcOrder {
+    /// The stop in force was understood at the PLC (JMAP `LineStopAck` 0→1).
+    AcknowledgeStop,
+    /// Command 100: a new lot begins, with the number in `LotNo`; the windows of the stop policy begin anew.
+    NewLot(u32),
+    /// Command 101: from now on a stop is commanded.
+    ArmLineStop,
+    /// Command 102: from now on a stop is shown, counted and logged, but not commanded.
+    DisarmLineStop,
+    /// Command 103: the counters begin anew.
+    ResetCounters,
+    /// Command 104: the next piece is a challenge piece.
+    GoldenCheck,
+    /// `SoftEvent` n 0→1, n = 0…7: a mark in the record.
+    SoftEvent(u8),
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The request's number.
+    pub number: u32,
+    /// False: refused, nothing was changed.
+    pub done: bool,
 }
 
 /// The run permit with its reasons. `run == false` is the safe state.
@@ -90,6 +142,8 @@ pub enum PlcLink {
     Down(LinkFault),
     /// The PLC's side changed.
     Feedback(Feedback),
+    /// The PLC asks for something.
+    Asked(PlcRequest),
 }
 
 /// Why the link to the PLC cannot be used.

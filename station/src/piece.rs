@@ -28,4 +28,10 @@ pub struct Arrival {
     pub encoder: EncoderCount,
     /// A challenge piece whose verdict is known beforehand.
     pub golden: bool,
+    /// The PLC asks that its picture be retained whatever the verdict (JMAP `ForceRetain`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retain: bool,
+    /// What the PLC attached to it (JMAP `UserData`), without the zeros at its end; at most 64 words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub user_data: Vec<u16>,
 }

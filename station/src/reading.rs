@@ -25,6 +25,9 @@ pub struct Reading {
     pub value: f64,
     /// The unit as written in the configuration, for example `um` or `Cel`.
     pub unit: Arc<str>,
+    /// The text of a tag that holds text, for example the code of a material roll; `value` is then 0 and means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Arc<str>>,
     /// How far it may be trusted.
     pub quality: Quality,
     /// When it was sampled.

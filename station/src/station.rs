@@ -22,7 +22,7 @@ use crate::action::{Action, Request, Role};
 use crate::charts::{ChartError, Charts};
 use crate::inspection::{Inspection, Miss, MissReason};
 use crate::judge::{defects, hold, judge};
-use crate::line::{Feedback, LineCommand, LinkFault, Permit, PieceResult, PlcLink};
+use crate::line::{Answer, Feedback, LineCommand, LinkFault, Permit, PieceResult, PlcLink};
 use crate::memory::{Cause, Judged, Memory};
 use crate::piece::{Arrival, PieceId};
 use crate::policy::{StopReason, StopReasons};
@@ -384,6 +384,9 @@ impl Station {
             }
             PlcLink::Down(fault) => self.link_down(fault, now, effects),
             PlcLink::Feedback(feedback) => self.feedback(feedback, now),
+            PlcLink::Asked(request) => {
+                effects.push(Effect::Command(LineCommand::Answer(Answer { number: request.number, done: false })));
+            }
         }
     }
 

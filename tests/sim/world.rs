@@ -99,7 +99,15 @@ pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
 #[must_use]
 pub fn arrival(piece: u32) -> Arrival {
     let encoder = EncoderCount(piece.wrapping_mul(PITCH));
-    Arrival { piece: PieceId(piece), serial: Some(format!("SN{piece}")), lot: 7, encoder, golden: false }
+    Arrival {
+        piece: PieceId(piece),
+        serial: Some(format!("SN{piece}")),
+        lot: 7,
+        encoder,
+        golden: false,
+        retain: false,
+        user_data: Vec::new(),
+    }
 }
 
 /// A station, its chain, and every promise it has made so far.
@@ -185,7 +193,8 @@ impl World {
 
     /// A good reading of the charted tag, sampled now.
     pub fn read(&mut self, value: f64) {
-        let reading = Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at: self.now };
+        let reading =
+            Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at: self.now, text: None };
         self.give(Event::Read(reading));
     }
 

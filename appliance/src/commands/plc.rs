@@ -4,6 +4,7 @@ use super::{Failure, say};
 use crate::cli::{PlcSim, PlcWatch};
 use crate::clock::Clock;
 use crate::pipeline::{at, runtime};
+use plc_bridge::client::ClientSettings;
 use plc_bridge::sim::{Pace, Sim, SimSettings};
 use std::time::Duration;
 
@@ -21,11 +22,11 @@ pub fn sim(args: &PlcSim) -> Result<(), Failure> {
 
 /// Shows the live registers of a PLC.
 pub fn watch(args: &PlcWatch) -> Result<(), Failure> {
-    let settings =
-        plc_bridge::Settings { tags: SimSettings::default().tag_specs(), ..plc_bridge::Settings::new(args.plc, Clock::new().as_fn()) };
+    let settings = plc_bridge::Settings::alone(Clock::new().as_fn());
+    let plc = ClientSettings { tags: SimSettings::default().tag_specs(), ..ClientSettings::new(args.plc) };
     runtime()?.block_on(async {
         loop {
-            let picture = plc_bridge::watch::read_once(&settings).await.map_err(at(&format!("{} cannot be read", args.plc)))?;
+            let picture = plc_bridge::watch::read_once(&settings, &plc).await.map_err(at(&format!("{} cannot be read", args.plc)))?;
             say(&plc_bridge::watch::table(&picture, (settings.clock)()))?;
             if args.once {
                 return Ok(());

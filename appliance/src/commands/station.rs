@@ -78,7 +78,9 @@ fn eyes(settings: &Settings) -> Finding {
 fn plc(settings: &Settings, clock: Clock) -> Finding {
     let what = "PLC";
     let read = rig::bridge_address(settings, clock).and_then(|bridge| {
-        let picture = crate::pipeline::runtime()?.block_on(plc_bridge::watch::read_once(&bridge));
+        let client =
+            bridge.plc.as_ref().ok_or_else(|| crate::pipeline::LineError { what: "no PLC is configured".to_owned(), source: None })?;
+        let picture = crate::pipeline::runtime()?.block_on(plc_bridge::watch::read_once(&bridge, client));
         picture.map_err(at(&format!("{}:{} does not answer", settings.plc.host, settings.plc.port)))
     });
     match read {

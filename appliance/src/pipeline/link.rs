@@ -60,6 +60,7 @@ impl Reports {
                 }
             }
             BridgeReport::RoundTrip { .. } => {}
+            BridgeReport::Listening(address) => tracing::info!(%address, "the Modbus server listens"),
         }
     }
 

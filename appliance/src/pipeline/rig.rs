@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{CameraSource, Settings, TagKind, TagSample};
 use crate::pipeline::{LineError, at};
+use plc_bridge::client::ClientSettings;
 use plc_bridge::map::{Kind, Sample, TagSpec};
 use station::Setup;
 use station::piece::PieceId;
@@ -95,16 +96,17 @@ pub fn bridge_address(settings: &Settings, clock: Clock) -> Result<plc_bridge::S
     let plc = &settings.plc;
     let address = (plc.host.as_str(), plc.port).to_socket_addrs().map_err(at("the PLC's address cannot be resolved"))?.next();
     let address = address.ok_or_else(|| LineError { what: format!("{} has no address", plc.host), source: None })?;
-    let mut bridge = plc_bridge::Settings::new(address, clock.as_fn());
-    bridge.peer.unit = plc.unit_id;
-    bridge.peer.connect_timeout = Duration::from_millis(plc.connect_timeout_millis);
-    bridge.peer.call_timeout = Duration::from_millis(plc.request_timeout_millis);
-    bridge.control_base = plc.control_base;
-    bridge.status_base = plc.status_base;
+    let mut client = ClientSettings::new(address);
+    client.peer.unit = plc.unit_id;
+    client.peer.connect_timeout = Duration::from_millis(plc.connect_timeout_millis);
+    client.peer.call_timeout = Duration::from_millis(plc.request_timeout_millis);
+    client.control_base = plc.control_base;
+    client.status_base = plc.status_base;
+    client.poll_interval = Duration::from_millis(plc.poll_interval_millis);
+    client.tags = plc.tags.iter().map(tag).collect();
+    let mut bridge = plc_bridge::Settings { plc: Some(client), ..plc_bridge::Settings::alone(clock.as_fn()) };
     bridge.order = plc_bridge::jmap::Order { word_swap: plc.word_swap, byte_swap: plc.byte_swap };
-    bridge.poll_interval = Duration::from_millis(plc.poll_interval_millis);
     bridge.heartbeat_timeout = Micros::from_millis(plc.plc_heartbeat_timeout_millis);
-    bridge.tags = plc.tags.iter().map(tag).collect();
     Ok(bridge)
 }
 

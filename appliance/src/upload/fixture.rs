@@ -70,7 +70,7 @@ pub fn started() -> Started {
 }
 
 pub fn reading(tag: &str, value: f64, unit: &str, quality: Quality, at: Timestamp) -> Reading {
-    Reading { tag: tag.into(), value, unit: unit.into(), quality, sampled_at: at }
+    Reading { tag: tag.into(), value, unit: unit.into(), quality, sampled_at: at, text: None }
 }
 
 /// Piece number `result_id` with this verdict, one piece a second from noon on.
@@ -96,7 +96,15 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
     };
     PieceRecord {
         result_id,
-        arrival: Arrival { piece: id, serial: Some(format!("SN-{result_id:05}")), lot: 77, encoder: EncoderCount(number), golden: false },
+        arrival: Arrival {
+            piece: id,
+            serial: Some(format!("SN-{result_id:05}")),
+            lot: 77,
+            encoder: EncoderCount(number),
+            golden: false,
+            retain: false,
+            user_data: Vec::new(),
+        },
         arrived_at: at,
         inspection: (verdict != Verdict::Hold).then(|| Arc::new(seen)),
         judgement: Judgement { verdict, reasons, grade },

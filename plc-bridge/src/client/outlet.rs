@@ -77,7 +77,8 @@ mod tests {
     fn no_other_file_of_the_client_can_write() {
         let sources = [
             include_str!("mod.rs"),
-            include_str!("bridge.rs"),
+            include_str!("../bridge/mod.rs"),
+            include_str!("../bridge/middle.rs"),
             include_str!("outputs.rs"),
             include_str!("poll.rs"),
             include_str!("../watch.rs"),

@@ -8,51 +8,15 @@
 //! Invariants: the first write of every connection is all zeros; an image made for an earlier connection is never written;
 //! a changed permit is read back at once, an unchanged one before every heartbeat, so that a second writer is found out.
 
+use super::ClientSettings;
 use super::outlet::Outlet;
 use super::wire::{Backoff, Wire, WireError};
-use super::{Clock, Settings};
-use crate::jmap::{STATUS_HEAD, status2};
+use crate::bridge::{Clock, Image, Note, OutputNote, Settings};
+use crate::jmap::status2;
 use station::line::LinkFault;
-use station::piece::PieceId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
-
-/// One state of the status block, to be written in one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Image {
-    /// The connection it was made for.
-    pub(super) connection: u64,
-    /// The result on it: number of the offer, piece, when the bridge got it.
-    pub(super) offer: Option<(u64, PieceId, u64)>,
-    pub(super) words: [u16; STATUS_HEAD as usize],
-    /// After this one there is no other.
-    pub(super) last: bool,
-}
-
-impl Image {
-    /// All zeros: stopped, nothing passes.
-    pub(super) const fn safe() -> Self {
-        Self { connection: 0, offer: None, words: [0; STATUS_HEAD as usize], last: false }
-    }
-
-    const fn permit(&self) -> bool {
-        self.words[status2::REGISTER as usize] & status2::RUN_PERMIT != 0
-    }
-}
-
-/// What the outputs tell the bridge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutputNote {
-    /// Connected, and RunPermit reads back as 0. Images for this connection are awaited.
-    Up { connection: u64 },
-    /// Unusable.
-    Down(LinkFault),
-    /// A result was written and acknowledged by the PLC's server.
-    Offered { piece: PieceId, handed_micros: u64 },
-    /// One write and its answer.
-    RoundTrip { micros: u64 },
-}
 
 enum Failure {
     Wire(WireError),
@@ -69,15 +33,16 @@ impl From<WireError> for Failure {
 
 pub(super) struct Outputs<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) plc: &'a ClientSettings,
     pub(super) images: watch::Receiver<Image>,
-    pub(super) notes: mpsc::Sender<super::Note>,
+    pub(super) notes: mpsc::Sender<Note>,
 }
 
 impl Outputs<'_> {
     /// Runs until the last image was written, or until dropped.
     pub(super) async fn run(mut self) {
         let seed = self.settings.clock.as_ref()().mono_micros;
-        let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_max, seed);
+        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed);
         let mut connection = 0;
         loop {
             connection += 1;
@@ -88,7 +53,7 @@ impl Outputs<'_> {
                     error.fault()
                 }
                 Err(Failure::ReadBack) => {
-                    warn!(peer = %self.settings.peer.address, "RunPermit did not read back as written; is there a second writer?");
+                    warn!(peer = %self.plc.peer.address, "RunPermit did not read back as written; is there a second writer?");
                     LinkFault::ReadBackMismatch
                 }
             };
@@ -106,7 +71,7 @@ impl Outputs<'_> {
     }
 
     async fn serve(&mut self, connection: u64, backoff: &mut Backoff) -> Result<(), Failure> {
-        let wire = Wire::connect(self.settings.peer).await?;
+        let wire = Wire::connect(self.plc.peer).await?;
         let mut written = Image::safe();
         let mut wire = self.write(wire, &written).await?;
         wire = self.read_back(wire, false).await?;
@@ -140,20 +105,20 @@ impl Outputs<'_> {
 
     async fn write(&self, wire: Wire, image: &Image) -> Result<Wire, Failure> {
         let began = now(&self.settings.clock);
-        let wire = wire.write(&Outlet::new(self.settings.status_base), 0, &image.words).await?;
+        let wire = wire.write(&Outlet::new(self.plc.status_base), 0, &image.words).await?;
         let micros = now(&self.settings.clock).saturating_sub(began);
         self.tell(OutputNote::RoundTrip { micros }).await?;
         Ok(wire)
     }
 
     async fn read_back(&self, wire: Wire, permit: bool) -> Result<Wire, Failure> {
-        let (wire, words) = wire.must_read(self.settings.status_base + status2::REGISTER, 1).await?;
+        let (wire, words) = wire.must_read(self.plc.status_base + status2::REGISTER, 1).await?;
         let reads = words.first().is_some_and(|word| word & status2::RUN_PERMIT != 0);
         if reads == permit { Ok(wire) } else { Err(Failure::ReadBack) }
     }
 
     async fn tell(&self, note: OutputNote) -> Result<(), Failure> {
-        self.notes.send(super::Note::Outputs(note)).await.map_err(|_| Failure::Over)
+        self.notes.send(Note::Outputs(note)).await.map_err(|_| Failure::Over)
     }
 }
 

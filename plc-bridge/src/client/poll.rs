@@ -3,36 +3,18 @@
 //! Invariants: the tags of a piece are read in the cycle that saw its trigger, before anything else; between two looks at
 //! the control block lies at most one interval batch; a refused batch makes its tags `Bad` and does not break the link.
 
+use super::ClientSettings;
 use super::wire::{Backoff, Wire, WireError};
-use super::{Note, Settings};
+use crate::bridge::{Note, PollNote, Settings};
 use crate::handshake::is_edge;
 use crate::jmap::{CONTROL_HEAD, Control};
 use crate::map::{Batch, Sample, batches};
-use station::line::LinkFault;
 use station::reading::{Quality, Reading};
 use station::units::{Micros, Timestamp};
 use std::error::Error;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
-
-/// What polling tells the bridge.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum PollNote {
-    /// Connected anew; nothing read yet.
-    Up,
-    /// Unusable.
-    Down(LinkFault),
-    /// One look.
-    Look {
-        control: Box<Control>,
-        at: Timestamp,
-        /// Read in the same cycle because a trigger was seen.
-        with_trigger: Vec<Reading>,
-        /// Due by their interval, or gone stale.
-        at_interval: Vec<Reading>,
-    },
-}
 
 /// A group of interval tags and when it is due.
 struct Round {
@@ -43,6 +25,7 @@ struct Round {
 
 pub(super) struct Poll<'a> {
     settings: &'a Settings,
+    plc: &'a ClientSettings,
     notes: mpsc::Sender<Note>,
     with_trigger: Vec<Batch>,
     rounds: Vec<Round>,
@@ -51,8 +34,8 @@ pub(super) struct Poll<'a> {
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(settings: &'a Settings, notes: mpsc::Sender<Note>) -> Self {
-        let tags = &settings.tags;
+    pub(super) fn new(settings: &'a Settings, plc: &'a ClientSettings, notes: mpsc::Sender<Note>) -> Self {
+        let tags = &plc.tags;
         let chosen = |wanted: Sample| -> Vec<usize> { (0..tags.len()).filter(|index| tags[*index].sample == wanted).collect() };
         let mut intervals: Vec<Micros> = tags
             .iter()
@@ -69,13 +52,13 @@ impl<'a> Poll<'a> {
                 batches(tags, &chosen(Sample::Every(every))).into_iter().map(move |batch| Round { batch, every, due_micros: 0 })
             })
             .collect();
-        Self { settings, notes, with_trigger: batches(tags, &chosen(Sample::WithTrigger)), rounds, shelf: vec![None; tags.len()] }
+        Self { settings, plc, notes, with_trigger: batches(tags, &chosen(Sample::WithTrigger)), rounds, shelf: vec![None; tags.len()] }
     }
 
     /// Runs until dropped, or until the bridge is gone.
     pub(super) async fn run(mut self) {
         let seed = self.settings.clock.as_ref()().mono_micros.wrapping_add(1 << 32);
-        let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_max, seed);
+        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed);
         loop {
             let fault = match self.serve(&mut backoff).await {
                 Ok(()) => return,
@@ -95,17 +78,17 @@ impl<'a> Poll<'a> {
 
     /// Polls until an error, or `Ok` when the bridge is gone.
     async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), WireError> {
-        let mut wire = Wire::connect(self.settings.peer).await?;
+        let mut wire = Wire::connect(self.plc.peer).await?;
         if self.notes.send(Note::Poll(PollNote::Up)).await.is_err() {
             return Ok(());
         }
-        let mut ticks = interval(self.settings.poll_interval);
+        let mut ticks = interval(self.plc.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Control::default();
         loop {
             ticks.tick().await;
             let words;
-            (wire, words) = wire.must_read(self.settings.control_base, CONTROL_HEAD).await?;
+            (wire, words) = wire.must_read(self.plc.control_base, CONTROL_HEAD).await?;
             backoff.reset();
             let control = Control::decode(&words, self.settings.order);
             let at = self.settings.clock.as_ref()();
@@ -136,7 +119,7 @@ impl<'a> Poll<'a> {
     async fn read_batch(&self, wire: Wire, batch: &Batch, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
         let (wire, words) = wire.read(batch.address, batch.count).await?;
         let at = self.settings.clock.as_ref()();
-        let tags = batch.tags.iter().filter_map(|index| self.settings.tags.get(*index));
+        let tags = batch.tags.iter().filter_map(|index| self.plc.tags.get(*index));
         match words {
             Ok(words) => out.extend(tags.map(|tag| {
                 let from = usize::from(tag.address - batch.address).min(words.len());
@@ -153,7 +136,7 @@ impl<'a> Poll<'a> {
 
     /// Remembers good interval readings, and tells once when one has become older than its tag allows.
     fn shelve(&mut self, fresh: &mut Vec<Reading>, now: Timestamp) {
-        for (tag, kept) in self.settings.tags.iter().zip(&mut self.shelf) {
+        for (tag, kept) in self.plc.tags.iter().zip(&mut self.shelf) {
             if let Some(reading) = fresh.iter().find(|reading| reading.tag == tag.name) {
                 *kept = (reading.quality == Quality::Good && tag.sample != Sample::WithTrigger).then(|| reading.clone());
             } else if kept.as_ref().is_some_and(|reading| now.since(reading.sampled_at) > tag.stale_after)

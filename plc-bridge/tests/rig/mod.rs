@@ -1,9 +1,9 @@
 //! A simulated PLC, the real client, and a tiny judge between them.
 #![allow(dead_code, reason = "each test program uses its own part of the rig")]
 
-use plc_bridge::client::{Clock, Settings};
+use plc_bridge::client::ClientSettings;
 use plc_bridge::sim::{Pace, Sim, SimHandle, SimSettings};
-use plc_bridge::{BridgeReport, run};
+use plc_bridge::{BridgeReport, Clock, Settings, run};
 use station::inspection::Miss;
 use station::line::{LineCommand, LinkFault, Permit, PieceResult, PlcLink};
 use station::piece::Arrival;
@@ -45,6 +45,11 @@ pub fn clock() -> Clock {
     })
 }
 
+/// The PLC that shakes hands.
+pub fn plc(settings: &mut Settings) -> &mut ClientSettings {
+    settings.plc.as_mut().expect("a PLC that shakes hands")
+}
+
 pub struct Rig {
     pub plc: SimHandle,
     commands: mpsc::Sender<LineCommand>,
@@ -63,9 +68,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn start_client(self, adjust: impl FnOnce(&mut Settings)) -> Rig {
-        let mut settings = Settings { tags: self.sim.tag_specs(), ..Settings::new(self.address, clock()) };
+        let mut settings = Settings::new(self.address, clock());
+        plc(&mut settings).tags = self.sim.tag_specs();
         // Generous, so that a crowded machine is not a broken link.
-        settings.peer.call_timeout = Duration::from_millis(800);
+        plc(&mut settings).peer.call_timeout = Duration::from_millis(800);
         adjust(&mut settings);
         let (commands, asked) = mpsc::channel(256);
         let (tell, reports) = mpsc::unbounded_channel();
@@ -257,7 +263,7 @@ impl Judge {
                 self.written.push(piece.0);
                 self.written_micros.push(micros);
             }
-            BridgeReport::RoundTrip { .. } => {}
+            BridgeReport::RoundTrip { .. } | BridgeReport::Listening(_) => {}
         }
     }
 

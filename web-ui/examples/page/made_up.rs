@@ -321,8 +321,14 @@ impl MadeUpLine {
             let points = points[points.len().saturating_sub(60)..].to_vec();
             Arc::new(ChartView { id, name: name.into(), kind: kind.into(), unit: unit.into(), learning, points })
         });
-        let reading =
-            |tag: &str, value: f64, unit: &str, quality| Reading { tag: tag.into(), value, unit: unit.into(), quality, sampled_at: at };
+        let reading = |tag: &str, value: f64, unit: &str, quality| Reading {
+            tag: tag.into(),
+            value,
+            unit: unit.into(),
+            quality,
+            sampled_at: at,
+            text: None,
+        };
         Snapshot {
             at,
             line: "Line 4 · AOI 1".into(),

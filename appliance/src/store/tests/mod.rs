@@ -88,7 +88,15 @@ impl Chain {
         let reasons = if reject { vec![Reason::Defects { class: ClassId(1), count: 1, score }] } else { Vec::new() };
         self.entry(Body::Piece(Box::new(PieceRecord {
             result_id: self.results,
-            arrival: Arrival { piece: PieceId(number), serial, lot: 7, encoder: EncoderCount(number.wrapping_mul(1000)), golden: false },
+            arrival: Arrival {
+                piece: PieceId(number),
+                serial,
+                lot: 7,
+                encoder: EncoderCount(number.wrapping_mul(1000)),
+                golden: false,
+                retain: false,
+                user_data: Vec::new(),
+            },
             arrived_at: Timestamp { wall_micros: 1, mono_micros: 2 },
             inspection: Some(Arc::new(inspection)),
             judgement: Judgement { verdict: if reject { Verdict::Reject } else { Verdict::Pass }, reasons, grade: 1 },

@@ -1,4 +1,4 @@
-//! The middle of the client: what polling saw goes through the handshake to the station, what the station asks goes
+//! The middle of the bridge: what polling saw goes through the handshake to the station, what the station asks goes
 //! through the handshake to the outputs. Nothing here waits for the PLC.
 //!
 //! The link is up while both connections are, and `PlcHeartbeat` moves:
@@ -13,11 +13,9 @@
 //! Invariants: events leave in the order feedback, readings of the piece, arrival, miss; a fault is told once per change;
 //! every image that is published after a fault has RunPermit 0.
 
-use super::outputs::{Image, OutputNote};
-use super::poll::PollNote;
-use super::{BridgeReport, Note, Settings};
+use super::{BridgeReport, Facts, Image, Note, OutputNote, PollNote, Settings};
 use crate::handshake::{Handshake, Notice};
-use crate::jmap::Control;
+use crate::jmap::{Control, Status};
 use station::line::{LineCommand, LinkFault, PlcLink};
 use station::piece::PieceId;
 use station::reading::Reading;
@@ -31,7 +29,7 @@ use tracing::{debug, error, info, warn};
 /// forgotten: one latency goes unreported, nothing else.
 const HANDED_MAX: usize = 64;
 
-pub(super) struct Bridge<'a, R> {
+pub(super) struct Middle<'a, R> {
     settings: &'a Settings,
     handshake: Handshake,
     report: R,
@@ -46,7 +44,7 @@ pub(super) struct Bridge<'a, R> {
     handed: VecDeque<(PieceId, u64)>,
 }
 
-impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
+impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
     pub(super) fn new(settings: &'a Settings, report: R, images: watch::Sender<Image>) -> Self {
         Self {
             settings,
@@ -95,6 +93,11 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
 
     fn heed(&mut self, note: Note) {
         match note {
+            Note::Readings(readings) => {
+                for reading in readings {
+                    self.event(Event::Read(reading));
+                }
+            }
             Note::Outputs(OutputNote::Up { connection }) => {
                 self.connection = Some(connection);
                 self.try_up();
@@ -179,7 +182,7 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
         }
         self.up = true;
         self.told = None;
-        info!(peer = %self.settings.peer.address, "the PLC link is up");
+        info!("the PLC link is up");
         self.event(Event::Link(PlcLink::Up));
         let mut notices = Vec::new();
         self.handshake.link_up(&mut notices);
@@ -205,12 +208,8 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
             let handed = self.handed.iter().rev().find(|(handed, _)| *handed == piece);
             (number, piece, handed.map_or_else(|| self.settings.clock.as_ref()().mono_micros, |(_, at)| *at))
         });
-        let image = Image {
-            connection: self.connection.unwrap_or(0),
-            offer,
-            words: self.handshake.status().encode(self.settings.order),
-            last: false,
-        };
+        let image =
+            Image { connection: self.connection.unwrap_or(0), offer, words: self.status().encode(self.settings.order), last: false };
         self.images.send_if_modified(|current| {
             let changed = *current != image;
             if changed {
@@ -220,6 +219,11 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
         });
     }
 
+    fn status(&self) -> Status {
+        let Facts { storage_permille, upload_backlog } = self.settings.facts();
+        Status { storage_permille, upload_backlog, ..self.handshake.status() }
+    }
+
     /// The last word: zeros.
     pub(super) fn finish(&mut self) {
         self.images.send_replace(Image { last: true, ..Image::safe() });
@@ -227,5 +231,5 @@ impl<'a, R: FnMut(BridgeReport)> Bridge<'a, R> {
 }
 
 #[cfg(test)]
-#[path = "bridge_tests.rs"]
+#[path = "middle_tests.rs"]
 mod tests;

@@ -1,8 +1,7 @@
 //! The bridge without a wire: notes and commands in, reports and images out.
 
-use super::super::Note;
 use super::*;
-use crate::jmap::{Order, Status};
+use crate::jmap::Order;
 use station::line::{Permit, PieceResult};
 use station::policy::StopReasons;
 use station::reading::Quality;
@@ -34,12 +33,12 @@ fn settings() -> Settings {
 }
 
 /// Runs `steps` on a bridge and gives what it reported.
-fn reported(steps: impl FnOnce(&mut Bridge<'_, &mut dyn FnMut(BridgeReport)>, &mut watch::Receiver<Image>)) -> Vec<String> {
+fn reported(steps: impl FnOnce(&mut Middle<'_, &mut dyn FnMut(BridgeReport)>, &mut watch::Receiver<Image>)) -> Vec<String> {
     let (settings, told) = (settings(), RefCell::new(Vec::new()));
     let mut report = |report: BridgeReport| told.borrow_mut().push(words(&report));
     let (images, mut newest) = watch::channel(Image::safe());
     let report: &mut dyn FnMut(BridgeReport) = &mut report;
-    let mut bridge = Bridge::new(&settings, report, images);
+    let mut bridge = Middle::new(&settings, report, images);
     steps(&mut bridge, &mut newest);
     drop(bridge);
     told.into_inner()
@@ -54,7 +53,7 @@ fn beating(heartbeat: u16) -> Control {
     Control { heartbeat, trigger_enable: true, buffer_results_enable: true, ..Control::default() }
 }
 
-fn come_up<R: FnMut(BridgeReport)>(bridge: &mut Bridge<'_, R>) {
+fn come_up<R: FnMut(BridgeReport)>(bridge: &mut Middle<'_, R>) {
     bridge.note(Note::Poll(PollNote::Up));
     bridge.note(look(beating(1), 1));
     bridge.note(Note::Outputs(OutputNote::Up { connection: 1 }));
@@ -152,6 +151,7 @@ fn a_piece_is_told_after_the_gate_and_its_readings() {
             tag: tag.into(),
             value: 1.0,
             unit: "um".into(),
+            text: None,
             quality: Quality::Good,
             sampled_at: Timestamp::default(),
         };

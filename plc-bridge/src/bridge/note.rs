@@ -1,0 +1,89 @@
+//! What travels between the middle and the parts that move registers: notes towards the middle, images away from it.
+//!
+//! Invariants: an image made for an earlier connection is never written; a note is a fact, the middle decides what follows.
+
+use crate::jmap::{Control, STATUS_HEAD, status2};
+use station::line::LinkFault;
+use station::piece::PieceId;
+use station::reading::Reading;
+use station::units::Timestamp;
+
+/// What a part tells the middle.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Note {
+    /// From the part that carries the status block.
+    Outputs(OutputNote),
+    /// From the part that sees the control block.
+    Poll(PollNote),
+    /// Readings of a PLC that is only listened to.
+    Readings(Vec<Reading>),
+}
+
+/// What the outputs tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputNote {
+    /// Connected, and RunPermit reads back as 0. Images for this connection are awaited.
+    Up {
+        /// Counts up with every connection, from 1.
+        connection: u64,
+    },
+    /// Unusable.
+    Down(LinkFault),
+    /// A result was written and acknowledged by the PLC's server, or can be read by the PLC from now on.
+    Offered {
+        /// The piece.
+        piece: PieceId,
+        /// When the middle got it.
+        handed_micros: u64,
+    },
+    /// One write and its answer.
+    RoundTrip {
+        /// Microseconds.
+        micros: u64,
+    },
+}
+
+/// What looking at the control block tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PollNote {
+    /// Connected anew; nothing read yet.
+    Up,
+    /// Unusable.
+    Down(LinkFault),
+    /// One look.
+    Look {
+        /// The control block.
+        control: Box<Control>,
+        /// When it was seen.
+        at: Timestamp,
+        /// Read in the same cycle because a trigger was seen.
+        with_trigger: Vec<Reading>,
+        /// Due by their interval, or gone stale.
+        at_interval: Vec<Reading>,
+    },
+}
+
+/// One state of the status block, to be seen by the PLC as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// The connection it was made for.
+    pub(crate) connection: u64,
+    /// The result on it: number of the offer, piece, when the middle got it.
+    pub(crate) offer: Option<(u64, PieceId, u64)>,
+    /// Status registers 0–63.
+    pub(crate) words: [u16; STATUS_HEAD as usize],
+    /// After this one there is no other.
+    pub(crate) last: bool,
+}
+
+impl Image {
+    /// All zeros: stopped, nothing passes.
+    pub(crate) const fn safe() -> Self {
+        Self { connection: 0, offer: None, words: [0; STATUS_HEAD as usize], last: false }
+    }
+
+    /// Whether the line may run.
+    pub(crate) const fn permit(&self) -> bool {
+        self.words[status2::REGISTER as usize] & status2::RUN_PERMIT != 0
+    }
+}
