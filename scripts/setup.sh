@@ -16,13 +16,11 @@ packages=(ca-certificates g++ pkg-config libopencv-core-dev libopencv-imgproc-de
 case "$purpose" in
   run) ;;
   test)
-    # A second Modbus implementation; a real browser and its Chinese letters; systemd's own checks.
-    packages+=(mbpoll chromium chromium-driver fonts-noto-cjk systemd)
+    # Modbus implementations that are not ours, and serial lines without a cable; a real browser and its Chinese letters;
+    # systemd's own checks.
+    packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd)
     ;;
-  bench)
-    # The peers that are raced are Python programs.
-    packages+=(python3-venv)
-    ;;
+  bench) ;;
   *)
     echo "setup.sh: say \`setup.sh run\`, \`setup.sh test\` or \`setup.sh bench\`" >&2
     exit 64
@@ -49,6 +47,8 @@ packages_missing() {
   # These may well be there without Debian's package.
   command -v curl >/dev/null || echo curl
   python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+  # Tests and benches meet peers that are Python programs.
+  [[ "$purpose" == run ]] || python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
 install_packages() {
@@ -99,19 +99,30 @@ install_rust() {
   fi
 }
 
-# What the Python peers need, in a folder of its own.
-install_peers() {
-  if [[ ! -x "$root/.venv/bin/python3" ]]; then
-    echo "setup.sh: making .venv with numpy for the Python peers of the benches"
-    python3 -m venv "$root/.venv"
-    "$root/.venv/bin/python3" -m pip install --quiet numpy==2.3.5
+# python_peers LIST: what the Python peers of LIST (a requirements file) need, in a folder of its own that tests and benches
+# share. Beside the packages lies the list that they were installed from: if it is the same, there is nothing to do.
+python_peers() {
+  local list="$root/$1" python="$root/.venv/bin/python3"
+  local stamp
+  stamp="$root/.venv/$(tr / . <<<"$1")"
+  if [[ -x "$python" ]] && cmp --silent "$list" "$stamp"; then
+    return
   fi
+  # A folder whose Python is gone (moved, or another version now) is of no use.
+  if ! "$python" -m pip --version >/dev/null 2>&1; then
+    echo "setup.sh: making .venv for the Python peers"
+    python3 -m venv --clear "$root/.venv"
+  fi
+  echo "setup.sh: installing $(grep -o '^[^#= ]*==[^ ]*' "$list" | paste -sd ' ') into .venv"
+  "$python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement "$list"
+  cp "$list" "$stamp"
 }
 
 install_packages
 install_rust
-if [[ "$purpose" == bench ]]; then
-  install_peers
-fi
+case "$purpose" in
+  test) python_peers plc-bridge/tests/peers/requirements.txt ;;
+  bench) python_peers spc/benches/requirements.txt ;;
+esac
 "$root/scripts/onnxruntime.sh"
 echo "setup.sh: everything for \`make $purpose\` is here"
