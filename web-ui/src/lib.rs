@@ -12,6 +12,7 @@ mod auth;
 pub mod endpoint;
 mod guard;
 pub mod health;
+mod leftover;
 mod live;
 mod metrics;
 mod page;

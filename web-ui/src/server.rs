@@ -1,8 +1,10 @@
 //! Connections: the one place that accepts them, so that every server in the house has the same limits.
 //!
 //! Invariants: the number of open connections is bounded; a peer that does not finish its request head in time is dropped;
+//! an answer that leaves a part of its request unread never promises a connection that then ends (`leftover`);
 //! after `stop` nothing is accepted and what is still open gets a last, short time to finish.
 
+use crate::leftover;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -60,7 +62,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         let inner = TowerToHyperService::new(router.clone());
         let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            hyper::service::Service::call(&inner, request)
+            let inner = inner.clone();
+            leftover::settle(request, move |request| hyper::service::Service::call(&inner, request))
         });
         let connection = closing.watch(http.serve_connection(TokioIo::new(stream), service));
         open.spawn(async move {

@@ -4,10 +4,10 @@
 mod site;
 
 use serde_json::{Value, json};
-use site::{Client, PASSWORD, Site, snapshot_stopped};
+use site::{Client, PASSWORD, Site, head_of_post, read_answer, snapshot_stopped};
 use station::action::{Action, Person, Request, Role};
 use station::snapshot::Phase;
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use web_ui::{Page, PageError, PageSettings, Refused};
 
@@ -103,6 +103,39 @@ fn nothing_is_shown_or_done_without_signing_in() {
     assert_eq!(site.decisions(), []);
     for path in ["/livez", "/readyz", "/metrics", "/", "/main.js"] {
         assert_eq!(client.send("GET", path, &[], None).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_refusal_that_was_made_before_the_body_came_does_not_cost_the_next_request() {
+    let site = Site::with_people();
+    for body_length in [2, 20_000] {
+        let socket = TcpStream::connect(site.address).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut reader = BufReader::new(&socket);
+        (&socket).write_all(head_of_post(body_length, "").as_bytes()).unwrap();
+        // The head is there; while others are answered, it is looked at.
+        for _ in 0..20 {
+            assert_eq!(site.client().send("GET", "/livez", &[], None).status, 200);
+        }
+        (&socket).write_all(&vec![b' '; body_length]).unwrap();
+        assert_eq!(read_answer(&mut reader), Some((401, false)));
+        (&socket).write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        assert_eq!(read_answer(&mut reader), Some((200, false)), "the connection was promised to go on");
+    }
+}
+
+#[test]
+fn a_refusal_whose_body_never_comes_says_that_the_connection_ends() {
+    let site = Site::with_people();
+    let asks_first = "expect: 100-continue\r\n";
+    for (more, sent, declared) in [("", 0, 2), (asks_first, 0, 2), ("", 1, 2), ("", 64 * 1024 + 1, 1_000_000)] {
+        let socket = TcpStream::connect(site.address).unwrap();
+        let mut reader = BufReader::new(&socket);
+        (&socket).write_all(head_of_post(declared, more).as_bytes()).unwrap();
+        (&socket).write_all(&vec![b' '; sent]).unwrap();
+        assert_eq!(read_answer(&mut reader), Some((401, true)), "{more:?}: {sent} of {declared}");
+        assert_eq!(read_answer(&mut reader), None, "and it does end");
     }
 }
 

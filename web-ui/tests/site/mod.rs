@@ -220,6 +220,34 @@ impl Client {
     }
 }
 
+/// One answer off a connection that stays open: its status and whether it announces the connection's end.
+pub fn read_answer(reader: &mut impl std::io::BufRead) -> Option<(u16, bool)> {
+    let (mut status, mut length, mut closes) = (None, 0, false);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        match line.split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(("connection", value)) => closes = value == "close",
+            _ => status = status.or_else(|| line.split(' ').nth(1)?.parse().ok()),
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    Some((status.unwrap(), closes))
+}
+
+/// The head of a `POST /stop` that announces a body of `length` bytes.
+pub fn head_of_post(length: usize, more: &str) -> String {
+    let kind = "content-type: application/json";
+    format!("POST /api/v1/stop HTTP/1.1\r\nhost: localhost\r\n{kind}\r\n{more}content-length: {length}\r\n\r\n")
+}
+
 struct Shelf;
 
 impl Pictures for Shelf {
