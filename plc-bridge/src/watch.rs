@@ -6,7 +6,7 @@
 use crate::bridge::Settings;
 use crate::client::{ClientSettings, Wire, WireError};
 use crate::jmap::{CONTROL, CONTROL_LEN, Field, Kind, Order, STATUS, STATUS_HEAD, STATUS_LEN};
-use crate::map::batches;
+use crate::map::{Limits, batches};
 use station::reading::{Quality, Reading};
 use station::units::Timestamp;
 use std::fmt::Write as _;
@@ -37,15 +37,13 @@ pub async fn read_once(settings: &Settings, plc: &ClientSettings) -> Result<Pict
     let (wire, control) = read_block(wire, plc.control_base, &[CONTROL_LEN]).await?;
     let (mut wire, status) = read_block(wire, plc.status_base, &[STATUS_HEAD, STATUS_LEN - STATUS_HEAD]).await?;
     let mut readings = Vec::new();
-    for batch in batches(&plc.tags, &(0..plc.tags.len()).collect::<Vec<_>>()) {
-        let words;
-        (wire, words) = wire.read(batch.address, batch.count).await?;
+    for batch in batches(&plc.tags, &(0..plc.tags.len()).collect::<Vec<_>>(), &Limits::default()) {
+        let cells;
+        (wire, cells) = wire.read_batch(&batch).await?;
         let at = settings.clock.as_ref()();
-        for tag in batch.tags.iter().filter_map(|index| plc.tags.get(*index)) {
-            readings.push(match &words {
-                Ok(words) => tag.decode(words.get(usize::from(tag.address - batch.address)..).unwrap_or_default(), settings.order, at),
-                Err(_refused) => tag.refused(at),
-            });
+        match &cells {
+            Ok(cells) => readings.extend(batch.readings(&plc.tags, cells, settings.order, at)),
+            Err(_refused) => readings.extend(batch.refused(&plc.tags, at)),
         }
     }
     let (at, bases) = (settings.clock.as_ref()(), (plc.control_base, plc.status_base));

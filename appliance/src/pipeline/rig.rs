@@ -112,16 +112,14 @@ pub fn bridge_address(settings: &Settings, clock: Clock) -> Result<plc_bridge::S
 
 /// A tag of the settings as the bridge reads it.
 pub fn tag(tag: &crate::config::TagSettings) -> TagSpec {
+    let kind = match tag.kind {
+        TagKind::U16 => Kind::U16,
+        TagKind::I16 => Kind::I16,
+        TagKind::U32 => Kind::U32,
+        TagKind::I32 => Kind::I32,
+        TagKind::F32 => Kind::F32,
+    };
     TagSpec {
-        name: Arc::clone(&tag.name),
-        address: tag.address,
-        kind: match tag.kind {
-            TagKind::U16 => Kind::U16,
-            TagKind::I16 => Kind::I16,
-            TagKind::U32 => Kind::U32,
-            TagKind::I32 => Kind::I32,
-            TagKind::F32 => Kind::F32,
-        },
         scale: tag.scale,
         offset: tag.offset,
         unit: Arc::clone(&tag.unit),
@@ -132,5 +130,6 @@ pub fn tag(tag: &crate::config::TagSettings) -> TagSpec {
             TagSample::Interval(every) => Sample::Every(every),
         },
         stale_after: Micros::from_millis(tag.stale_after_millis),
+        ..TagSpec::new(Arc::clone(&tag.name), tag.address, kind)
     }
 }

@@ -8,8 +8,8 @@ use super::wire::{Backoff, Wire, WireError};
 use crate::bridge::{Note, PollNote, Settings};
 use crate::handshake::is_edge;
 use crate::jmap::{CONTROL_HEAD, Control};
-use crate::map::{Batch, Sample, batches};
-use station::reading::{Quality, Reading};
+use crate::map::{Batch, Kept, Limits, Sample, batches};
+use station::reading::Reading;
 use station::units::{Micros, Timestamp};
 use std::error::Error;
 use tokio::sync::mpsc;
@@ -29,13 +29,13 @@ pub(super) struct Poll<'a> {
     notes: mpsc::Sender<Note>,
     with_trigger: Vec<Batch>,
     rounds: Vec<Round>,
-    /// Last good reading of each interval tag, to say when it has become stale.
-    shelf: Vec<Option<Reading>>,
+    /// The last reading of each tag.
+    shelf: Vec<Kept>,
 }
 
 impl<'a> Poll<'a> {
     pub(super) fn new(settings: &'a Settings, plc: &'a ClientSettings, notes: mpsc::Sender<Note>) -> Self {
-        let tags = &plc.tags;
+        let (tags, limits) = (&plc.tags, Limits::default());
         let chosen = |wanted: Sample| -> Vec<usize> { (0..tags.len()).filter(|index| tags[*index].sample == wanted).collect() };
         let mut intervals: Vec<Micros> = tags
             .iter()
@@ -49,10 +49,17 @@ impl<'a> Poll<'a> {
         let rounds = intervals
             .into_iter()
             .flat_map(|every| {
-                batches(tags, &chosen(Sample::Every(every))).into_iter().map(move |batch| Round { batch, every, due_micros: 0 })
+                batches(tags, &chosen(Sample::Every(every)), &limits).into_iter().map(move |batch| Round { batch, every, due_micros: 0 })
             })
             .collect();
-        Self { settings, plc, notes, with_trigger: batches(tags, &chosen(Sample::WithTrigger)), rounds, shelf: vec![None; tags.len()] }
+        Self {
+            settings,
+            plc,
+            notes,
+            with_trigger: batches(tags, &chosen(Sample::WithTrigger), &limits),
+            rounds,
+            shelf: vec![Kept::default(); tags.len()],
+        }
     }
 
     /// Runs until dropped, or until the bridge is gone.
@@ -117,33 +124,26 @@ impl<'a> Poll<'a> {
     }
 
     async fn read_batch(&self, wire: Wire, batch: &Batch, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
-        let (wire, words) = wire.read(batch.address, batch.count).await?;
+        let (wire, cells) = wire.read_batch(batch).await?;
         let at = self.settings.clock.as_ref()();
-        let tags = batch.tags.iter().filter_map(|index| self.plc.tags.get(*index));
-        match words {
-            Ok(words) => out.extend(tags.map(|tag| {
-                let from = usize::from(tag.address - batch.address).min(words.len());
-                let to = (from + usize::from(tag.kind.width())).min(words.len());
-                tag.decode(&words[from..to], self.settings.order, at)
-            })),
+        match cells {
+            Ok(cells) => out.extend(batch.readings(&self.plc.tags, &cells, self.settings.order, at)),
             Err(refusal) => {
                 debug!(error = &refusal as &dyn Error, "tags are bad");
-                out.extend(tags.map(|tag| tag.refused(at)));
+                out.extend(batch.refused(&self.plc.tags, at));
             }
         }
         Ok(wire)
     }
 
-    /// Remembers good interval readings, and tells once when one has become older than its tag allows.
+    /// Keeps the interval readings, lets through what is worth telling, and tells once when one has become too old.
     fn shelve(&mut self, fresh: &mut Vec<Reading>, now: Timestamp) {
+        let sampled = std::mem::take(fresh);
         for (tag, kept) in self.plc.tags.iter().zip(&mut self.shelf) {
-            if let Some(reading) = fresh.iter().find(|reading| reading.tag == tag.name) {
-                *kept = (reading.quality == Quality::Good && tag.sample != Sample::WithTrigger).then(|| reading.clone());
-            } else if kept.as_ref().is_some_and(|reading| now.since(reading.sampled_at) > tag.stale_after)
-                && let Some(reading) = kept.take()
-            {
-                fresh.push(Reading { quality: Quality::Stale, ..reading });
-            }
+            fresh.extend(match sampled.iter().find(|reading| reading.tag == tag.name) {
+                Some(reading) => kept.take(tag, reading.clone()),
+                None => kept.expire(tag, now),
+            });
         }
     }
 }

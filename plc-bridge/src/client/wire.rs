@@ -14,9 +14,11 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client, Context, tcp};
+use tokio_modbus::prelude::SlaveContext as _;
 use tokio_modbus::{ExceptionCode, Request, Response, Slave};
 
 use super::outlet::{Forbidden, Outlet};
+use crate::map::{Batch, Table};
 
 /// Why a call did not give what was asked.
 #[derive(Debug, Error)]
@@ -145,6 +147,30 @@ impl Wire {
         Ok((wire, words))
     }
 
+    /// Reads the cells of a batch, one per address, coils and discrete inputs as 0 or 1; otherwise as `read`.
+    pub(crate) async fn read_batch(mut self, batch: &Batch) -> Result<(Self, Result<Vec<u16>, WireError>), WireError> {
+        let (address, count) = (batch.address, batch.count);
+        let request = match batch.table {
+            Table::Holding => Request::ReadHoldingRegisters(address, count),
+            Table::Input => Request::ReadInputRegisters(address, count),
+            Table::Coil => Request::ReadCoils(address, count),
+            Table::Discrete => Request::ReadDiscreteInputs(address, count),
+        };
+        let asked = Asked { verb: "to read", address, count: usize::from(count) };
+        self.context.set_slave(Slave(batch.unit_id.unwrap_or(self.peer.unit)));
+        let (mut wire, answer) = self.call(request, asked).await?;
+        wire.context.set_slave(Slave(wire.peer.unit));
+        let cells = match (batch.table, answer) {
+            (Table::Holding, Ok(Response::ReadHoldingRegisters(words))) | (Table::Input, Ok(Response::ReadInputRegisters(words))) => words,
+            (Table::Coil, Ok(Response::ReadCoils(bits))) | (Table::Discrete, Ok(Response::ReadDiscreteInputs(bits))) => {
+                cells(&bits, usize::from(count))
+            }
+            (_, Ok(_)) => Vec::new(),
+            (_, Err(refusal)) => return Ok((wire, Err(refusal))),
+        };
+        if cells.len() == usize::from(count) { Ok((wire, Ok(cells))) } else { Err(WireError::Nonsense { peer: wire.peer.address, asked }) }
+    }
+
     /// Reads holding registers where a refusal is as bad as no answer.
     pub(crate) async fn must_read(self, address: u16, count: u16) -> Result<(Self, Vec<u16>), WireError> {
         let (wire, words) = self.read(address, count).await?;
@@ -172,6 +198,12 @@ impl Wire {
             Ok(Ok(Ok(response))) => Ok((self, Ok(response))),
         }
     }
+}
+
+/// Bits come in whole bytes; what was not asked for is cut. An answer of the wrong length gives no cells.
+fn cells(bits: &[bool], count: usize) -> Vec<u16> {
+    let whole = bits.len() == count.next_multiple_of(8) || bits.len() == count;
+    if whole { bits.iter().take(count).map(|bit| u16::from(*bit)).collect() } else { Vec::new() }
 }
 
 /// The only write request of this crate; see `outlet`.

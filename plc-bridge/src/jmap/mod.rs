@@ -106,7 +106,7 @@ impl Field {
 }
 
 /// The lowest `count` bits set.
-const fn low_bits(count: u8) -> u16 {
+pub(crate) const fn low_bits(count: u8) -> u16 {
     if count >= 16 { u16::MAX } else { (1 << count) - 1 }
 }
 
@@ -114,9 +114,9 @@ const fn low_bits(count: u8) -> u16 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// Low word first in 32-bit values.
+    /// Low word first in 32-bit and 64-bit values.
     pub word_swap: bool,
-    /// Low byte first within each register of 32-bit values and text. Single 16-bit registers are never swapped.
+    /// Low byte first within each register of wider values and of text. Single 16-bit registers are never swapped.
     pub byte_swap: bool,
 }
 
@@ -142,11 +142,35 @@ impl Order {
     }
 }
 
+impl Order {
+    /// A 64-bit value out of four registers; a missing register counts as zero. `word_swap` means that the lowest word
+    /// comes first, so all four are turned round.
+    #[must_use]
+    pub fn quad(self, words: &[u16]) -> u64 {
+        let [first, second] = [self.long(words), self.long(words.get(2..).unwrap_or_default())].map(u64::from);
+        if self.word_swap { second << 32 | first } else { first << 32 | second }
+    }
+
+    /// Four registers out of a 64-bit value.
+    #[must_use]
+    pub fn split_quad(self, value: u64) -> [u16; 4] {
+        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+        let ([a, b], [c, d]) = (self.split(u32::from_be_bytes([a, b, c, d])), self.split(u32::from_be_bytes([e, f, g, h])));
+        if self.word_swap { [c, d, a, b] } else { [a, b, c, d] }
+    }
+}
+
 /// Text out of registers: up to the first zero, without blanks around it. `None` if it is empty or not printable ASCII,
 /// because half a serial number is worse than none.
 #[must_use]
 pub fn text(words: &[u16], order: Order) -> Option<String> {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| order.turned(*word).to_be_bytes()).take_while(|byte| *byte != 0).collect();
+    text_of(words, order, usize::MAX)
+}
+
+/// `text`, of the first `chars` characters.
+pub(crate) fn text_of(words: &[u16], order: Order, chars: usize) -> Option<String> {
+    let bytes = words.iter().flat_map(|word| order.turned(*word).to_be_bytes()).take(chars);
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
     let text = str::from_utf8(&bytes).ok()?.trim();
     let printable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     printable.then(|| text.to_owned())
@@ -225,6 +249,11 @@ mod tests {
         assert_eq!(order(true, false).split(0x0A0B_0C0D), [0x0C0D, 0x0A0B]);
         assert_eq!(order(false, true).split(0x0A0B_0C0D), [0x0B0A, 0x0D0C]);
         assert_eq!(order(true, true).split(0x0A0B_0C0D), [0x0D0C, 0x0B0A]);
+        let quad = 0x0102_0304_0506_0708;
+        assert_eq!(order(false, false).split_quad(quad), [0x0102, 0x0304, 0x0506, 0x0708]);
+        assert_eq!(order(true, false).split_quad(quad), [0x0708, 0x0506, 0x0304, 0x0102]);
+        assert_eq!(order(false, true).split_quad(quad), [0x0201, 0x0403, 0x0605, 0x0807]);
+        assert_eq!(order(true, true).split_quad(quad), [0x0807, 0x0605, 0x0403, 0x0201]);
     }
 
     #[test]
@@ -265,6 +294,11 @@ mod tests {
         #[test]
         fn longs_survive(value: u32, order in orders()) {
             prop_assert_eq!(order.long(&order.split(value)), value);
+        }
+
+        #[test]
+        fn quads_survive(value: u64, order in orders()) {
+            prop_assert_eq!(order.quad(&order.split_quad(value)), value);
         }
 
         #[test]

@@ -4,7 +4,6 @@
 //! same seed see the same line.
 
 use crate::map::{Kind, Sample, TagSpec};
-use station::units::Micros;
 use std::f64::consts::TAU;
 
 /// One sensor: where its value lies, and how the process scatters.
@@ -82,16 +81,12 @@ fn uniform(state: &mut u64) -> f64 {
 pub fn default_tags(base: u16) -> Vec<SimTag> {
     let tag = |name: &str, offset: u16, kind, scale, unit: &str, mean: f64, sigma: f64| SimTag {
         spec: TagSpec {
-            name: name.into(),
-            address: base + offset,
-            kind,
             scale,
-            offset: 0.0,
             unit: unit.into(),
             valid_min: mean * 0.25,
             valid_max: mean * 2.0,
             sample: Sample::WithTrigger,
-            stale_after: Micros::from_millis(5000),
+            ..TagSpec::new(name, base + offset, kind)
         },
         mean,
         sigma,
