@@ -133,6 +133,13 @@ pub fn is_edge(before: &Control, now: &Control) -> bool {
     now.trigger && (!before.trigger || before.piece_seq != now.piece_seq)
 }
 
+/// True if `now` asks to latch serial and user data anew: a rising edge, or another serial under a level that fell and rose
+/// again between two polls.
+#[must_use]
+pub fn is_new_user_data(before: &Control, now: &Control) -> bool {
+    now.set_user_data && (!before.set_user_data || before.serial != now.serial)
+}
+
 impl Handshake {
     /// A handshake that has seen nothing: every output is safe.
     #[must_use]
@@ -230,7 +237,7 @@ impl Handshake {
     pub fn observe(&mut self, now: Control, notices: &mut Vec<Notice>) {
         let before = std::mem::replace(&mut self.seen, now);
         self.looked = true;
-        if self.seen.set_user_data && !before.set_user_data {
+        if is_new_user_data(&before, &self.seen) {
             self.serial.clone_from(&self.seen.serial);
         }
         if self.seen.clear_error && !before.clear_error {
@@ -464,13 +471,18 @@ fn put_result(status: &mut Status, offer: &Offer) {
     status.piece_seq_echo = result.piece.0;
     status.encoder_echo = result.encoder.0;
     let code = match result.verdict {
+        // A challenge piece carries a known defect: found or not, it must not pass the gate.
+        Verdict::Pass if result.golden => {
+            status.fail = true;
+            ResultCode::GoldenFailed
+        }
         Verdict::Pass => {
             status.pass = true;
             ResultCode::Pass
         }
         Verdict::Reject => {
             status.fail = true;
-            ResultCode::Fail
+            if result.golden { ResultCode::GoldenOk } else { ResultCode::Fail }
         }
         Verdict::Hold => {
             status.no_verdict = true;

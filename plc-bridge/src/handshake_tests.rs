@@ -29,6 +29,7 @@ fn result(piece: u32, verdict: Verdict) -> LineCommand {
         piece: PieceId(piece),
         encoder: EncoderCount(piece * 100),
         verdict,
+        golden: false,
         grade: 1,
         top_class: None,
         defects: 0,

@@ -97,6 +97,9 @@ pub struct PieceResult {
     pub encoder: EncoderCount,
     /// The verdict: Pass, Fail and NoVerdict are one-hot in the block.
     pub verdict: Verdict,
+    /// A challenge piece: it carries a known defect, so a Pass means that the challenge failed. It never passes the gate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub golden: bool,
     /// Rubric grade index; 0 = none.
     pub grade: u16,
     /// Class of the best-scored defect.
@@ -107,7 +110,7 @@ pub struct PieceResult {
     pub score: u16,
     /// Trigger to verdict in units of 0.1 ms, saturating.
     pub latency_tenth_millis: u16,
-    /// Where the gate must act if the piece is not to pass; `None` for a Pass.
+    /// Where the gate must act if the piece is not to pass; `None` for the Pass of a piece that is no challenge.
     pub reject_at: Option<EncoderCount>,
 }
 

@@ -67,6 +67,11 @@ pub struct Cause {
     pub chart: (u16, u16),
 }
 
+/// Only a Pass goes on, and never a challenge piece: its defect is known.
+pub(crate) fn goes_to_gate(verdict: Verdict, arrival: &Arrival) -> bool {
+    verdict != Verdict::Pass || arrival.golden
+}
+
 /// One piece on its way into the record.
 pub(crate) struct Judged<'a> {
     pub arrival: &'a Arrival,
@@ -110,7 +115,7 @@ impl Memory {
         if piece.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Missed(_))) {
             counters.missed = counters.missed.wrapping_add(1);
         }
-        if piece.judgement.verdict != Verdict::Pass {
+        if goes_to_gate(piece.judgement.verdict, piece.arrival) {
             counters.reject_commanded = counters.reject_commanded.wrapping_add(1);
         }
     }

@@ -23,7 +23,7 @@ use crate::charts::{ChartError, Charts};
 use crate::inspection::{Inspection, Miss, MissReason};
 use crate::judge::{defects, hold, judge};
 use crate::line::{Answer, Feedback, LineCommand, LinkFault, Permit, PieceResult, PlcLink};
-use crate::memory::{Cause, Judged, Memory};
+use crate::memory::{Cause, Judged, Memory, goes_to_gate};
 use crate::piece::{Arrival, PieceId};
 use crate::policy::{StopReason, StopReasons};
 use crate::reading::{Quality, Reading};
@@ -307,7 +307,7 @@ impl Station {
             arrived_at: open.arrived_at,
             inspection: seen.cloned(),
             rubric_version: recipe.rubric.version,
-            reject_at: (judgement.verdict != Verdict::Pass).then(|| open.arrival.encoder.ahead(recipe.gate_offset)),
+            reject_at: goes_to_gate(judgement.verdict, &open.arrival).then(|| open.arrival.encoder.ahead(recipe.gate_offset)),
             latency_micros: now.since(open.arrived_at).0,
             readings: open.readings,
             arrival: open.arrival,
@@ -545,6 +545,7 @@ fn result_of(recipe: &Recipe, record: &PieceRecord) -> PieceResult {
         piece: record.arrival.piece,
         encoder: record.arrival.encoder,
         verdict: record.judgement.verdict,
+        golden: record.arrival.golden,
         grade: record.judgement.grade,
         top_class: best.map(|finding| finding.class),
         defects: u16::try_from(found.len()).unwrap_or(u16::MAX),

@@ -69,6 +69,7 @@ fn result(piece: u32) -> LineCommand {
         piece: PieceId(piece),
         encoder: EncoderCount(0),
         verdict: Verdict::Pass,
+        golden: false,
         grade: 1,
         top_class: None,
         defects: 0,

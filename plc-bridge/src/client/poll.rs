@@ -6,8 +6,8 @@
 use super::ClientSettings;
 use super::wire::{Backoff, Wire, WireError};
 use crate::bridge::{Note, PollNote, Settings};
-use crate::handshake::is_edge;
-use crate::jmap::{CONTROL_HEAD, Control};
+use crate::handshake::{is_edge, is_new_user_data};
+use crate::jmap::{CONTROL_HEAD, CONTROL_LATCHED, CONTROL_LEN, Control};
 use crate::map::{Batch, Kept, Limits, Sample, batches};
 use station::reading::Reading;
 use station::units::{Micros, Timestamp};
@@ -97,7 +97,10 @@ impl<'a> Poll<'a> {
             let words;
             (wire, words) = wire.must_read(self.plc.control_base, CONTROL_HEAD).await?;
             backoff.reset();
-            let control = Control::decode(&words, self.settings.order);
+            let mut control = Control::decode(&words, self.settings.order);
+            if is_new_user_data(&before, &control) {
+                (wire, control) = self.read_user_data(wire, words).await?;
+            }
             let at = self.settings.clock.as_ref()();
             let (mut with_trigger, mut at_interval) = (Vec::new(), Vec::new());
             if is_edge(&before, &control) {
@@ -115,6 +118,17 @@ impl<'a> Poll<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Serial and user data once more after the latch was asked for: whatever order the PLC writes in, they are whole now.
+    /// A PLC that has no registers there has no user data.
+    async fn read_user_data(&self, wire: Wire, mut words: Vec<u16>) -> Result<(Wire, Control), WireError> {
+        let (wire, latched) = wire.read(self.plc.control_base.saturating_add(CONTROL_LATCHED), CONTROL_LEN - CONTROL_LATCHED).await?;
+        match latched {
+            Ok(latched) => drop(words.splice(usize::from(CONTROL_LATCHED).min(words.len()).., latched)),
+            Err(refusal) => debug!(error = &refusal as &dyn Error, "the PLC has no user data"),
+        }
+        Ok((wire, Control::decode(&words, self.settings.order)))
     }
 
     fn take_due(&mut self, now: Timestamp) -> Option<Batch> {

@@ -18,6 +18,8 @@ pub const MAP_VERSION: u16 = 1;
 pub const CONTROL_LEN: u16 = 96;
 /// Registers of the control block without `UserData`: what is polled.
 pub const CONTROL_HEAD: u16 = 28;
+/// First control register of what `SetUserData` latches: `Serial` and `UserData`, to the end of the block.
+pub const CONTROL_LATCHED: u16 = 12;
 /// Registers of the status block.
 pub const STATUS_LEN: u16 = 128;
 /// Registers of the status block that always form one snapshot, written in one request.

@@ -89,10 +89,16 @@ pub mod error_code {
 pub enum State {
     /// Started, not yet linked to a PLC or a judge.
     Preoperational = 1,
-    /// Set offline by the PLC.
+    /// Set offline or halted by the PLC.
     Halted = 2,
+    /// The appliance itself is in trouble: camera, model or storage.
+    Error = 3,
+    /// Linked, without a prepared recipe.
+    Initialized = 5,
     /// Linked, triggers not enabled.
     Ready = 6,
+    /// Taking one trigger.
+    SingleExecution = 7,
     /// Linked, taking triggers.
     ContinuousExecution = 8,
 }
@@ -109,6 +115,10 @@ pub enum ResultCode {
     Fail = 2,
     /// Nobody judged it.
     NoVerdict = 4,
+    /// A challenge piece, and its defect was found.
+    GoldenOk = 6,
+    /// A challenge piece, and its defect was not found.
+    GoldenFailed = 7,
 }
 
 /// Registers 0–63 of the status block. The default is all zeros.

@@ -273,6 +273,7 @@ impl Judge {
             piece: arrival.piece,
             encoder: arrival.encoder,
             verdict,
+            golden: arrival.golden,
             grade: 1,
             top_class: None,
             defects: u16::from(verdict == Verdict::Reject),
