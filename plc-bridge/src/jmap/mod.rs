@@ -5,12 +5,13 @@
 
 mod control;
 mod status;
+mod symbols;
 
 pub use control::{CONTROL, Control};
 pub use status::{ResultCode, STATUS, State, Status, error_code, status2};
+pub use symbols::{function_block_st, symbols_csv, symbols_st};
 
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 
 /// Version of the map (status register 49).
 pub const MAP_VERSION: u16 = 1;
@@ -90,6 +91,18 @@ impl Field {
 
     const fn span(name: &'static str, register: u16, width: u16, kind: Kind, doc: &'static str) -> Self {
         Self { name, register, width, kind, doc }
+    }
+
+    /// Where it lies, as people write it, if its block begins at `base`: `1001.7`, `1001.8-15`, `5-6` or `49`.
+    #[must_use]
+    pub fn place(&self, base: u16) -> String {
+        let register = u32::from(base) + u32::from(self.register);
+        match self.kind {
+            Kind::Bits { first, count: 1 } => format!("{register}.{first}"),
+            Kind::Bits { first, count } => format!("{register}.{first}-{}", first + count - 1),
+            _ if self.width > 1 => format!("{register}-{}", register + u32::from(self.width) - 1),
+            _ => register.to_string(),
+        }
     }
 
     /// The field's value as people read it, out of the registers of its block; `None` if the block ends before it.
@@ -213,28 +226,6 @@ fn flags(bits: &[(u8, bool)]) -> u16 {
     bits.iter().filter(|(_, on)| *on).fold(0, |word, (bit, _)| word | 1 << bit)
 }
 
-/// Both blocks as a symbol list for PLC tools: `name,block,register,bit,width,type,comment`, registers with their bases added.
-#[must_use]
-pub fn symbols_csv(control_base: u16, status_base: u16) -> String {
-    let mut out = String::from("name,block,register,bit,width,type,comment\n");
-    for (block, base, fields) in [("control", control_base, CONTROL), ("status", status_base, STATUS)] {
-        for field in fields {
-            let (kind, bit) = match field.kind {
-                Kind::Bits { first, count: 1 } => ("BOOL", first.to_string()),
-                Kind::Bits { first, count } => ("BITS", format!("{first}-{}", first + count - 1)),
-                Kind::U16 => ("UINT", String::new()),
-                Kind::U32 => ("UDINT", String::new()),
-                Kind::Ascii => ("STRING", String::new()),
-                Kind::Words => ("WORD", String::new()),
-            };
-            let register = u32::from(base) + u32::from(field.register);
-            // Writing to a String cannot fail.
-            let _infallible = writeln!(out, "{},{block},{register},{bit},{},{kind},\"{}\"", field.name, field.width, field.doc);
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,14 +273,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_symbol_list_adds_the_base() {
-        let csv = symbols_csv(0, 1000);
-        assert!(csv.contains("RunPermit,status,1001,7,1,BOOL,"), "{csv}");
-        assert!(csv.contains("PieceSeq,control,5,,2,UDINT,"), "{csv}");
-        assert_eq!(csv.lines().count(), 1 + CONTROL.len() + STATUS.len());
     }
 
     proptest! {
