@@ -33,7 +33,7 @@ pub struct Picture {
 /// # Errors
 /// If the PLC cannot be reached or does not answer; a refusal is part of the picture.
 pub async fn read_once(settings: &Settings, plc: &ClientSettings) -> Result<Picture, WireError> {
-    let wire = Wire::connect(plc.peer).await?;
+    let wire = Wire::connect(&plc.peer).await?;
     let (wire, control) = read_block(wire, plc.control_base, &[CONTROL_LEN]).await?;
     let (mut wire, status) = read_block(wire, plc.status_base, &[STATUS_HEAD, STATUS_LEN - STATUS_HEAD]).await?;
     let mut readings = Vec::new();

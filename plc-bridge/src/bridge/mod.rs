@@ -182,7 +182,9 @@ pub async fn run(
 
 /// Everything that moves registers, until the part that carries the status block has written its last image.
 async fn parts(settings: &Settings, images: &watch::Receiver<Image>, notes: mpsc::Sender<Note>) {
-    let sources = client::listen(settings, notes.clone());
+    // Serial devices are shared by all who name them.
+    let buses = client::Buses::default();
+    let sources = client::listen(settings, &buses, notes.clone());
     let mirror = settings.plc.is_some();
     let server = async {
         match &settings.server {
@@ -192,7 +194,7 @@ async fn parts(settings: &Settings, images: &watch::Receiver<Image>, notes: mpsc
     };
     let plc = async {
         match &settings.plc {
-            Some(plc) => client::run(settings, plc, images.clone(), notes.clone()).await,
+            Some(plc) => client::run(settings, plc, &buses, images.clone(), notes.clone()).await,
             None => std::future::pending().await,
         }
     };

@@ -6,14 +6,21 @@
 //!     └──────────────── wait (bounded, jittered) ◄── tell "down" ◄──────┘
 //! ```
 //! Invariants: the first write of every connection is all zeros; an image made for an earlier connection is never written;
-//! a changed permit is read back at once, an unchanged one before every heartbeat, so that a second writer is found out.
+//! a changed permit is read back at once, an unchanged one before every heartbeat, so that a second writer is found out;
+//! the permit coil, if there is one, goes to 0 before the block does and to 1 after it was read back.
 
 use super::ClientSettings;
+use super::backoff::Backoff;
+use super::bus::{Buses, Rank};
+use super::loss::Loss;
 use super::outlet::Outlet;
-use super::wire::{Backoff, Wire, WireError};
+use super::peer::WireError;
+use super::rules::{Forbidden, Write};
+use super::wire::Wire;
 use crate::bridge::{Clock, Image, Note, OutputNote, Settings};
 use crate::jmap::status2;
 use station::line::LinkFault;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -32,28 +39,40 @@ impl From<WireError> for Failure {
 }
 
 pub(super) struct Outputs<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) plc: &'a ClientSettings,
-    pub(super) images: watch::Receiver<Image>,
-    pub(super) notes: mpsc::Sender<Note>,
+    settings: &'a Settings,
+    plc: &'a ClientSettings,
+    buses: &'a Buses,
+    outlet: Outlet,
+    images: watch::Receiver<Image>,
+    notes: mpsc::Sender<Note>,
 }
 
-impl Outputs<'_> {
+impl<'a> Outputs<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        plc: &'a ClientSettings,
+        buses: &'a Buses,
+        images: watch::Receiver<Image>,
+        notes: mpsc::Sender<Note>,
+    ) -> Self {
+        Self { settings, plc, buses, outlet: Outlet::new(plc.rules()), images, notes }
+    }
+
     /// Runs until the last image was written, or until dropped.
     pub(super) async fn run(mut self) {
-        let seed = self.settings.clock.as_ref()().mono_micros;
-        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed);
+        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, now(&self.settings.clock));
+        let mut loss = Loss::of("outputs");
         let mut connection = 0;
         loop {
             connection += 1;
-            let fault = match self.serve(connection, &mut backoff).await {
+            let fault = match self.serve(connection, &mut backoff, &mut loss).await {
                 Ok(()) | Err(Failure::Over) => return,
                 Err(Failure::Wire(error)) => {
-                    warn!(error = &error as &dyn std::error::Error, "the outputs lost the PLC");
+                    loss.tell(&error);
                     error.fault()
                 }
                 Err(Failure::ReadBack) => {
-                    warn!(peer = %self.plc.peer.address, "RunPermit did not read back as written; is there a second writer?");
+                    warn!(peer = %self.plc.peer.way, "RunPermit did not read back as written; is there a second writer?");
                     LinkFault::ReadBackMismatch
                 }
             };
@@ -70,50 +89,112 @@ impl Outputs<'_> {
         }
     }
 
-    async fn serve(&mut self, connection: u64, backoff: &mut Backoff) -> Result<(), Failure> {
-        let wire = Wire::connect(self.plc.peer).await?;
+    async fn serve(&mut self, connection: u64, backoff: &mut Backoff, loss: &mut Loss) -> Result<(), Failure> {
+        let wire = Wire::connect_over(&self.plc.peer, self.buses, Rank::Outputs).await?;
         let mut written = Image::safe();
-        let mut wire = self.write(wire, &written).await?;
-        wire = self.read_back(wire, false).await?;
+        let mut wire = self.write_image(wire, &written, true).await?;
         self.tell(OutputNote::Up { connection }).await?;
         backoff.reset();
+        loss.over();
         loop {
-            self.images.changed().await.map_err(|_| Failure::Over)?;
-            let image = self.images.borrow_and_update().clone();
-            if image.connection != connection && !image.last {
-                continue;
+            let image = self.next(connection, &written).await?;
+            let withdraws = image.last || (written.permit() && !image.permit());
+            let changed = image.last || image.permit() != written.permit();
+            if !changed && image.words[HEARTBEAT] != written.words[HEARTBEAT] {
+                wire = self.read_back(wire, written.permit()).await?;
             }
-            if image.permit() == written.permit() && !image.last {
-                wire =
-                    if image.words[HEARTBEAT] == written.words[HEARTBEAT] { wire } else { self.read_back(wire, written.permit()).await? };
-            }
-            wire = self.write(wire, &image).await?;
-            if image.permit() != written.permit() || image.last {
-                wire = self.read_back(wire, image.permit()).await?;
-            }
+            wire = if changed { self.write_image(wire, &image, withdraws).await? } else { self.write_block(wire, &image, false).await? };
             if let Some((_, piece, handed_micros)) = image.offer
                 && image.offer != written.offer
             {
                 self.tell(OutputNote::Offered { piece, handed_micros }).await?;
             }
             if image.last {
+                wire.close();
                 return Ok(());
             }
             written = image;
         }
     }
 
-    async fn write(&self, wire: Wire, image: &Image) -> Result<Wire, Failure> {
+    /// The newest image for this connection, as soon as the rate of the list of allowed writes lets it pass.
+    async fn next(&mut self, connection: u64, written: &Image) -> Result<Image, Failure> {
+        loop {
+            self.images.changed().await.map_err(|_| Failure::Over)?;
+            loop {
+                let image = self.images.borrow_and_update().clone();
+                if image.connection != connection && !image.last {
+                    break;
+                }
+                let withdraws = image.last || (written.permit() && !image.permit());
+                match self.too_soon(&image, withdraws) {
+                    None => return Ok(image),
+                    // Meanwhile a newer one may come, which may take the permit back.
+                    Some(wait) => tokio::select! {
+                        () = sleep(wait) => {}
+                        changed = self.images.changed() => changed.map_err(|_| Failure::Over)?,
+                    },
+                }
+            }
+        }
+    }
+
+    fn too_soon(&self, image: &Image, withdraws: bool) -> Option<Duration> {
+        let block = Write::Registers(self.plc.status_base, &image.words);
+        match self.outlet.check(&block, withdraws, now(&self.settings.clock)) {
+            Err(Forbidden::Rate { wait_micros, .. }) => Some(Duration::from_micros(wait_micros)),
+            // What else is wrong with it, the write itself will say.
+            _ => None,
+        }
+    }
+
+    /// Writes an image whose permit is another than the last one's, and reads it back.
+    async fn write_image(&mut self, wire: Wire, image: &Image, withdraws: bool) -> Result<Wire, Failure> {
+        let permit = image.permit();
+        let mut wire = match self.plc.permit_coil {
+            Some(coil) if !permit => self.write(wire, Write::Coil(coil, false), withdraws).await?,
+            _ => wire,
+        };
+        wire = self.write_block(wire, image, withdraws).await?;
+        if let Some(coil) = self.plc.permit_coil
+            && permit
+        {
+            wire = self.read_back_block(wire, true).await?;
+            wire = self.write(wire, Write::Coil(coil, true), false).await?;
+            return self.read_back_coil(wire, coil, true).await;
+        }
+        self.read_back(wire, permit).await
+    }
+
+    async fn write_block(&mut self, wire: Wire, image: &Image, withdraws: bool) -> Result<Wire, Failure> {
         let began = now(&self.settings.clock);
-        let wire = wire.write(&Outlet::new(self.plc.status_base), 0, &image.words).await?;
+        let wire = self.write(wire, Write::Registers(self.plc.status_base, &image.words), withdraws).await?;
         let micros = now(&self.settings.clock).saturating_sub(began);
         self.tell(OutputNote::RoundTrip { micros }).await?;
         Ok(wire)
     }
 
+    async fn write(&mut self, wire: Wire, write: Write<'_>, withdraws: bool) -> Result<Wire, Failure> {
+        let cleared = self.outlet.clear(write, withdraws, now(&self.settings.clock)).map_err(WireError::from)?;
+        Ok(wire.write(cleared).await?)
+    }
+
     async fn read_back(&self, wire: Wire, permit: bool) -> Result<Wire, Failure> {
-        let (wire, words) = wire.must_read(self.plc.status_base + status2::REGISTER, 1).await?;
+        let wire = self.read_back_block(wire, permit).await?;
+        match self.plc.permit_coil {
+            Some(coil) => self.read_back_coil(wire, coil, permit).await,
+            None => Ok(wire),
+        }
+    }
+
+    async fn read_back_block(&self, wire: Wire, permit: bool) -> Result<Wire, Failure> {
+        let (wire, words) = wire.must_read(self.plc.status_base.saturating_add(status2::REGISTER), 1).await?;
         let reads = words.first().is_some_and(|word| word & status2::RUN_PERMIT != 0);
+        if reads == permit { Ok(wire) } else { Err(Failure::ReadBack) }
+    }
+
+    async fn read_back_coil(&self, wire: Wire, coil: u16, permit: bool) -> Result<Wire, Failure> {
+        let (wire, reads) = wire.must_read_coil(coil).await?;
         if reads == permit { Ok(wire) } else { Err(Failure::ReadBack) }
     }
 

@@ -4,7 +4,11 @@
 //! the control block lies at most one interval batch; a refused batch makes its tags `Bad` and does not break the link.
 
 use super::ClientSettings;
-use super::wire::{Backoff, Wire, WireError};
+use super::backoff::Backoff;
+use super::bus::{Buses, Rank};
+use super::loss::Loss;
+use super::peer::WireError;
+use super::wire::Wire;
 use crate::bridge::{Note, PollNote, Settings};
 use crate::handshake::{is_edge, is_new_user_data};
 use crate::jmap::{CONTROL_HEAD, CONTROL_LATCHED, CONTROL_LEN, Control};
@@ -14,7 +18,7 @@ use station::units::{Micros, Timestamp};
 use std::error::Error;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// A group of interval tags and when it is due.
 struct Round {
@@ -26,6 +30,7 @@ struct Round {
 pub(super) struct Poll<'a> {
     settings: &'a Settings,
     plc: &'a ClientSettings,
+    buses: &'a Buses,
     notes: mpsc::Sender<Note>,
     with_trigger: Vec<Batch>,
     rounds: Vec<Round>,
@@ -34,7 +39,7 @@ pub(super) struct Poll<'a> {
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(settings: &'a Settings, plc: &'a ClientSettings, notes: mpsc::Sender<Note>) -> Self {
+    pub(super) fn new(settings: &'a Settings, plc: &'a ClientSettings, buses: &'a Buses, notes: mpsc::Sender<Note>) -> Self {
         let (tags, limits) = (&plc.tags, Limits::default());
         let chosen = |wanted: Sample| -> Vec<usize> { (0..tags.len()).filter(|index| tags[*index].sample == wanted).collect() };
         let mut intervals: Vec<Micros> = tags
@@ -55,6 +60,7 @@ impl<'a> Poll<'a> {
         Self {
             settings,
             plc,
+            buses,
             notes,
             with_trigger: batches(tags, &chosen(Sample::WithTrigger), &limits),
             rounds,
@@ -66,11 +72,12 @@ impl<'a> Poll<'a> {
     pub(super) async fn run(mut self) {
         let seed = self.settings.clock.as_ref()().mono_micros.wrapping_add(1 << 32);
         let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed);
+        let mut loss = Loss::of("control block");
         loop {
-            let fault = match self.serve(&mut backoff).await {
+            let fault = match self.serve(&mut backoff, &mut loss).await {
                 Ok(()) => return,
                 Err(error) => {
-                    warn!(error = &error as &dyn Error, "polling lost the PLC");
+                    loss.tell(&error);
                     error.fault()
                 }
             };
@@ -84,8 +91,8 @@ impl<'a> Poll<'a> {
     }
 
     /// Polls until an error, or `Ok` when the bridge is gone.
-    async fn serve(&mut self, backoff: &mut Backoff) -> Result<(), WireError> {
-        let mut wire = Wire::connect(self.plc.peer).await?;
+    async fn serve(&mut self, backoff: &mut Backoff, loss: &mut Loss) -> Result<(), WireError> {
+        let mut wire = Wire::connect_over(&self.plc.peer, self.buses, Rank::Control).await?;
         if self.notes.send(Note::Poll(PollNote::Up)).await.is_err() {
             return Ok(());
         }
@@ -97,6 +104,7 @@ impl<'a> Poll<'a> {
             let words;
             (wire, words) = wire.must_read(self.plc.control_base, CONTROL_HEAD).await?;
             backoff.reset();
+            loss.over();
             let mut control = Control::decode(&words, self.settings.order);
             if is_new_user_data(&before, &control) {
                 (wire, control) = self.read_user_data(wire, words).await?;

@@ -3,172 +3,102 @@
 //! Invariants: every call ends within its time-out; after any error the connection is gone, because a late answer to an
 //! old question must never be taken for the answer to a new one; an answer of the wrong length is an error.
 
-use std::borrow::Cow;
-use std::fmt;
+use super::bus::{Bus, BusError, Buses, Question, Rank};
+use super::outlet::Cleared;
+use super::peer::{Asked, Peer, Way, WireError};
+use super::socket::{self, Grip};
+use crate::map::{Batch, Table};
 use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use station::line::LinkFault;
-use thiserror::Error;
-use tokio::net::TcpStream;
+use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client, Context, tcp};
-use tokio_modbus::prelude::SlaveContext as _;
-use tokio_modbus::{ExceptionCode, Request, Response, Slave};
-
-use super::outlet::{Forbidden, Outlet};
-use crate::map::{Batch, Table};
-
-/// Why a call did not give what was asked.
-#[derive(Debug, Error)]
-pub enum WireError {
-    /// No TCP connection.
-    #[error("cannot connect to the PLC at {peer}; check address, port and cable")]
-    Connect {
-        /// Where to.
-        peer: SocketAddr,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The connection was lost, or its bytes made no sense.
-    #[error("the connection to the PLC at {peer} is unusable")]
-    Broken {
-        /// Where to.
-        peer: SocketAddr,
-        /// Why.
-        #[source]
-        source: tokio_modbus::Error,
-    },
-    /// No answer in time.
-    #[error("the PLC at {peer} did not answer {asked} within {limit:?}")]
-    TimedOut {
-        /// Where to.
-        peer: SocketAddr,
-        /// What was asked.
-        asked: Asked,
-        /// How long it had.
-        limit: Duration,
-    },
-    /// The PLC refused. The connection is still good.
-    #[error("the PLC at {peer} refused {asked}: {exception}")]
-    Refused {
-        /// Where to.
-        peer: SocketAddr,
-        /// What was asked.
-        asked: Asked,
-        /// Its reason.
-        exception: ExceptionCode,
-    },
-    /// The answer does not fit the question.
-    #[error("the PLC at {peer} answered {asked} with something else")]
-    Nonsense {
-        /// Where to.
-        peer: SocketAddr,
-        /// What was asked.
-        asked: Asked,
-    },
-    /// The write lies outside what may be written. Nothing was sent.
-    #[error(transparent)]
-    Forbidden(#[from] Forbidden),
-}
-
-impl WireError {
-    /// The fault as the station knows it.
-    #[must_use]
-    pub const fn fault(&self) -> LinkFault {
-        match self {
-            Self::Connect { .. } | Self::Broken { .. } => LinkFault::Disconnected,
-            Self::TimedOut { .. } => LinkFault::TimedOut,
-            Self::Refused { .. } | Self::Nonsense { .. } | Self::Forbidden(_) => LinkFault::Refused,
-        }
-    }
-
-    /// True if the PLC answered, with a refusal: the connection may be used on.
-    #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
-    }
-}
-
-/// A question, as it appears in errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    verb: &'static str,
-    address: u16,
-    count: usize,
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} registers at {}", self.verb, self.count, self.address)
-    }
-}
-
-/// How to reach a PLC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// Modbus unit identifier (255 or 1 for most PLCs that are not gateways).
-    pub unit: u8,
-    /// Limit for connecting.
-    pub connect_timeout: Duration,
-    /// Limit for one question and its answer.
-    pub call_timeout: Duration,
-}
+use tokio_modbus::prelude::SlaveContext;
+use tokio_modbus::{Request, Response, Slave};
+use tracing::debug;
 
 /// An open connection.
 pub(crate) struct Wire {
     peer: Peer,
-    context: Context,
+    link: Link,
 }
 
+enum Link {
+    Tcp { context: Context, grip: Grip },
+    Serial { bus: Arc<Bus>, rank: Rank },
+}
+
+/// Characters of a read and its answer on a serial line, without the values (Modbus over Serial Line V1.02, 2.5.1; Modbus
+/// Application Protocol V1.1b3, 6.1 to 6.4): 8, and 5 around the values.
+const READ_CHARACTERS: u32 = 8 + 5;
+/// The same of a write (6.11, 6.12): 9 around the values, and 8.
+const WRITE_CHARACTERS: u32 = 9 + 8;
+
+/// What was asked, until it was answered: the wire for the next question, and the answer or the PLC's refusal.
+type Answered<T> = Result<(Wire, Result<T, WireError>), WireError>;
+
 impl Wire {
-    pub(crate) async fn connect(peer: Peer) -> Result<Self, WireError> {
-        let failed = |source| WireError::Connect { peer: peer.address, source };
-        let connecting = timeout(peer.connect_timeout, TcpStream::connect(peer.address));
-        let stream = connecting.await.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        Ok(Self { peer, context: tcp::attach_slave(stream, Slave(peer.unit)) })
+    /// A connection of its own; a serial device must not be in use.
+    pub(crate) async fn connect(peer: &Peer) -> Result<Self, WireError> {
+        Self::connect_over(peer, &Buses::default(), Rank::Tags).await
     }
 
-    /// Reads holding registers. On an error that is not a refusal the connection must be dropped; taking `self` by value
-    /// and giving it back only with an answer leaves no other way.
-    pub(crate) async fn read(self, address: u16, count: u16) -> Result<(Self, Result<Vec<u16>, WireError>), WireError> {
-        let asked = Asked { verb: "to read", address, count: usize::from(count) };
-        let (wire, answer) = self.call(Request::ReadHoldingRegisters(address, count), asked).await?;
-        let words = match answer {
-            Ok(Response::ReadHoldingRegisters(words)) if words.len() == usize::from(count) => Ok(words),
-            Ok(_) => return Err(WireError::Nonsense { peer: wire.peer.address, asked }),
-            Err(refusal) => Err(refusal),
+    /// A connection of its own over TCP, or a share of `buses`' serial device.
+    pub(crate) async fn connect_over(peer: &Peer, buses: &Buses, rank: Rank) -> Result<Self, WireError> {
+        let failed = |source| WireError::Connect { peer: peer.way.clone(), source };
+        let link = match &peer.way {
+            Way::Tcp(address) => {
+                let (stream, grip) = socket::connect(*address, peer).await.map_err(failed)?;
+                Link::Tcp { context: tcp::attach_slave(stream, Slave(peer.unit)), grip }
+            }
+            Way::Serial(line) => {
+                let bus = buses.bus(line).map_err(failed)?;
+                bus.open(rank, peer.call_timeout).await.map_err(|error| trouble(&peer.way, None, error))?;
+                Link::Serial { bus, rank }
+            }
         };
-        Ok((wire, words))
+        Ok(Self { peer: peer.clone(), link })
     }
 
-    /// Reads the cells of a batch, one per address, coils and discrete inputs as 0 or 1; otherwise as `read`.
-    pub(crate) async fn read_batch(mut self, batch: &Batch) -> Result<(Self, Result<Vec<u16>, WireError>), WireError> {
-        let (address, count) = (batch.address, batch.count);
-        let request = match batch.table {
+    /// Ends the conversation in order. Dropping a wire ends it at once, with whatever is still unsent.
+    pub(crate) fn close(self) {
+        if let Link::Tcp { grip, .. } = &self.link
+            && let Err(error) = grip.part_politely()
+        {
+            debug!(%error, "the connection ends abruptly");
+        }
+    }
+
+    /// Reads holding registers of the peer's own unit.
+    pub(crate) async fn read(self, address: u16, count: u16) -> Answered<Vec<u16>> {
+        self.read_cells(None, Table::Holding, address, count).await
+    }
+
+    /// Reads the cells of a batch, one per address, coils and discrete inputs as 0 or 1.
+    pub(crate) async fn read_batch(self, batch: &Batch) -> Answered<Vec<u16>> {
+        self.read_cells(batch.unit_id, batch.table, batch.address, batch.count).await
+    }
+
+    /// On an error that is not a refusal the connection must be dropped; taking `self` by value and giving it back only
+    /// with an answer leaves no other way.
+    async fn read_cells(self, unit: Option<u8>, table: Table, address: u16, count: u16) -> Answered<Vec<u16>> {
+        let request = match table {
             Table::Holding => Request::ReadHoldingRegisters(address, count),
             Table::Input => Request::ReadInputRegisters(address, count),
             Table::Coil => Request::ReadCoils(address, count),
             Table::Discrete => Request::ReadDiscreteInputs(address, count),
         };
-        let asked = Asked { verb: "to read", address, count: usize::from(count) };
-        self.context.set_slave(Slave(batch.unit_id.unwrap_or(self.peer.unit)));
-        let (mut wire, answer) = self.call(request, asked).await?;
-        wire.context.set_slave(Slave(wire.peer.unit));
-        let cells = match (batch.table, answer) {
-            (Table::Holding, Ok(Response::ReadHoldingRegisters(words))) | (Table::Input, Ok(Response::ReadInputRegisters(words))) => words,
-            (Table::Coil, Ok(Response::ReadCoils(bits))) | (Table::Discrete, Ok(Response::ReadDiscreteInputs(bits))) => {
-                cells(&bits, usize::from(count))
-            }
-            (_, Ok(_)) => Vec::new(),
-            (_, Err(refusal)) => return Ok((wire, Err(refusal))),
+        let unit = unit.unwrap_or(self.peer.unit);
+        let asked = Asked { verb: "to read", what: table.cells(), address, count: usize::from(count), unit };
+        let bytes = if table.is_bits() { count.div_ceil(8) } else { count.saturating_mul(2) };
+        let (wire, answer) = self.call(request, asked, READ_CHARACTERS + u32::from(bytes)).await?;
+        let response = match answer {
+            Ok(response) => response,
+            Err(refusal) => return Ok((wire, Err(refusal))),
         };
-        if cells.len() == usize::from(count) { Ok((wire, Ok(cells))) } else { Err(WireError::Nonsense { peer: wire.peer.address, asked }) }
+        match cells(response, table, asked.count) {
+            Some(cells) => Ok((wire, Ok(cells))),
+            None => Err(WireError::Nonsense { peer: wire.peer.way, asked }),
+        }
     }
 
     /// Reads holding registers where a refusal is as bad as no answer.
@@ -177,85 +107,65 @@ impl Wire {
         Ok((wire, words?))
     }
 
-    /// Writes registers that `outlet` allows.
-    pub(crate) async fn write(self, outlet: &Outlet, offset: u16, words: &[u16]) -> Result<Self, WireError> {
-        let (address, request) = outlet.request(offset, words)?;
-        let asked = Asked { verb: "to write", address, count: words.len() };
-        let written = u16::try_from(words.len()).unwrap_or(u16::MAX);
-        let (wire, answer) = self.call(request, asked).await?;
-        match answer? {
-            Response::WriteMultipleRegisters(at, count) if at == address && count == written => Ok(wire),
-            _ => Err(WireError::Nonsense { peer: wire.peer.address, asked }),
+    /// Whether a coil of the peer's own unit is on.
+    pub(crate) async fn must_read_coil(self, address: u16) -> Result<(Self, bool), WireError> {
+        let (wire, bits) = self.read_cells(None, Table::Coil, address, 1).await?;
+        Ok((wire, bits? == [1]))
+    }
+
+    /// Writes what an `Outlet` let pass, to the peer's own unit.
+    pub(crate) async fn write(self, cleared: Cleared<'_>) -> Result<Self, WireError> {
+        let (address, count) = cleared.place();
+        let (table, bytes) = if cleared.is_bits() { (Table::Coil, count.div_ceil(8)) } else { (Table::Holding, count * 2) };
+        let asked = Asked { verb: "to write", what: table.cells(), address, count, unit: self.peer.unit };
+        let characters = WRITE_CHARACTERS + u32::try_from(bytes).unwrap_or(u32::from(u8::MAX));
+        let (wire, answer) = self.call(cleared.request(), asked, characters).await?;
+        if cleared.is_confirmed_by(&answer?) { Ok(wire) } else { Err(WireError::Nonsense { peer: wire.peer.way, asked }) }
+    }
+
+    async fn call(mut self, request: Request<'_>, asked: Asked, characters: u32) -> Answered<Response> {
+        let limit = self.peer.call_timeout;
+        let answer = match &mut self.link {
+            Link::Tcp { context, .. } => {
+                context.set_slave(Slave(asked.unit));
+                match timeout(limit, context.call(request)).await {
+                    Err(_) => Err(BusError::TimedOut(limit)),
+                    Ok(Err(error)) => Err(BusError::Broken(error)),
+                    Ok(Ok(answer)) => Ok(answer),
+                }
+            }
+            Link::Serial { bus, rank } => bus.ask(*rank, Question { unit: asked.unit, request, thinks: limit, characters }).await,
+        };
+        match answer {
+            Ok(Ok(response)) => Ok((self, Ok(response))),
+            Ok(Err(exception)) => {
+                let refusal = WireError::Refused { peer: self.peer.way.clone(), asked, exception };
+                Ok((self, Err(refusal)))
+            }
+            Err(error) => Err(trouble(&self.peer.way, Some(asked), error)),
         }
     }
+}
 
-    async fn call(mut self, request: Request<'_>, asked: Asked) -> Result<(Self, Result<Response, WireError>), WireError> {
-        let Peer { address: peer, call_timeout: limit, .. } = self.peer;
-        match timeout(limit, self.context.call(request)).await {
-            Err(_) => Err(WireError::TimedOut { peer, asked, limit }),
-            Ok(Err(source)) => Err(WireError::Broken { peer, source }),
-            Ok(Ok(Err(exception))) => Ok((self, Err(WireError::Refused { peer, asked, exception }))),
-            Ok(Ok(Ok(response))) => Ok((self, Ok(response))),
+fn trouble(peer: &Way, asked: Option<Asked>, error: BusError) -> WireError {
+    let peer = peer.clone();
+    match (error, asked) {
+        (BusError::Closed(source), _) => WireError::Connect { peer, source },
+        (BusError::TimedOut(limit), Some(asked)) => WireError::TimedOut { peer, asked, limit },
+        (BusError::TimedOut(_), None) => WireError::Connect { peer, source: io::ErrorKind::TimedOut.into() },
+        (BusError::Broken(source), _) => WireError::Broken { peer, source },
+    }
+}
+
+/// The cells of an answer, if it is the one to this question. Bits come in whole bytes; what was not asked for is cut.
+fn cells(response: Response, table: Table, count: usize) -> Option<Vec<u16>> {
+    match (table, response) {
+        (Table::Holding, Response::ReadHoldingRegisters(words)) | (Table::Input, Response::ReadInputRegisters(words)) => {
+            (words.len() == count).then_some(words)
         }
-    }
-}
-
-/// Bits come in whole bytes; what was not asked for is cut. An answer of the wrong length gives no cells.
-fn cells(bits: &[bool], count: usize) -> Vec<u16> {
-    let whole = bits.len() == count.next_multiple_of(8) || bits.len() == count;
-    if whole { bits.iter().take(count).map(|bit| u16::from(*bit)).collect() } else { Vec::new() }
-}
-
-/// The only write request of this crate; see `outlet`.
-pub(super) fn write_request(address: u16, words: &[u16]) -> Request<'_> {
-    Request::WriteMultipleRegisters(address, Cow::Borrowed(words))
-}
-
-/// Waits between attempts to connect: doubling from `first` to `most`, each shortened by up to a quarter so that two
-/// appliances do not knock in step.
-#[derive(Debug)]
-pub(crate) struct Backoff {
-    first: Duration,
-    most: Duration,
-    next: Duration,
-    dice: u64,
-}
-
-impl Backoff {
-    pub(crate) const fn new(first: Duration, most: Duration, seed: u64) -> Self {
-        Self { first, most, next: first, dice: seed | 1 }
-    }
-
-    pub(crate) const fn reset(&mut self) {
-        self.next = self.first;
-    }
-
-    pub(crate) fn next(&mut self) -> Duration {
-        let wait = self.next.min(self.most);
-        self.next = wait.saturating_mul(2).min(self.most);
-        // Marsaglia's xorshift64: jitter needs no better dice.
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        let thousandths = u32::try_from(self.dice % 250).unwrap_or(0);
-        wait - wait.saturating_mul(thousandths) / 1000
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_bound_and_start_over() {
-        let (first, most) = (Duration::from_millis(100), Duration::from_secs(2));
-        let mut backoff = Backoff::new(first, most, 7);
-        let waits: Vec<Duration> = (0..8).map(|_| backoff.next()).collect();
-        for (wait, ideal) in waits.iter().zip([100, 200, 400, 800, 1600, 2000, 2000, 2000]) {
-            let ideal = Duration::from_millis(ideal);
-            assert!(*wait <= ideal && *wait >= ideal * 3 / 4, "{wait:?} for {ideal:?}");
+        (Table::Coil, Response::ReadCoils(bits)) | (Table::Discrete, Response::ReadDiscreteInputs(bits)) => {
+            (bits.len() == count.next_multiple_of(8)).then(|| bits.into_iter().take(count).map(u16::from).collect())
         }
-        backoff.reset();
-        assert!(backoff.next() <= first);
+        _ => None,
     }
 }
