@@ -11,6 +11,7 @@ mod bridge;
 pub mod client;
 pub mod handshake;
 pub mod jmap;
+mod look;
 pub mod map;
 pub mod serial;
 pub mod server;

@@ -6,7 +6,7 @@ use plc_bridge::Settings;
 use plc_bridge::client::{ClientSettings, WireError};
 use plc_bridge::jmap::{Order, STATUS};
 use plc_bridge::sim::{Outage, SimHandle, SimSettings};
-use plc_bridge::watch::{read_once, table};
+use plc_bridge::watch::{Watcher, read_once, table};
 use rig::{Judge, Rig, clock};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -104,12 +104,16 @@ async fn a_person_sees_both_blocks_and_the_tags() {
     assert_eq!(named("MapVersion").as_deref(), Some("1"));
     assert_eq!(named("RunPermit").as_deref(), Some("1"));
     assert_eq!(picture.readings.len(), 5);
-    let text = table(&picture, picture.at);
+    let look = async |plc: ClientSettings| {
+        let mut watcher = Watcher::new(Settings { plc: Some(plc), ..settings.clone() });
+        table(watcher.look().await, (settings.clock)())
+    };
+    let text = look(plc.clone()).await;
     for name in ["TriggerEnable", "PieceSeq ", "RunPermit", "CountMissedTriggers", "paste_height", "placement_force"] {
         assert!(text.contains(name), "{name} is missing:\n{text}");
     }
     let elsewhere = ClientSettings { control_base: 400, ..plc };
-    assert!(table(&read_once(&settings, &elsewhere).await.expect("the PLC answers"), picture.at).contains("refused by the PLC"));
+    assert!(look(elsewhere).await.contains("refused to read"));
 }
 
 #[tokio::test]

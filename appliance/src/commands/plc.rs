@@ -22,14 +22,17 @@ pub fn sim(args: &PlcSim) -> Result<(), Failure> {
 
 /// Shows the live registers of a PLC.
 pub fn watch(args: &PlcWatch) -> Result<(), Failure> {
-    let settings = plc_bridge::Settings::alone(Clock::new().as_fn());
     let plc = ClientSettings { tags: SimSettings::default().tag_specs(), ..ClientSettings::new(args.plc) };
+    let settings = plc_bridge::Settings { plc: Some(plc), ..plc_bridge::Settings::alone(Clock::new().as_fn()) };
+    let clock = settings.clock.clone();
+    let mut watcher = plc_bridge::watch::Watcher::new(settings);
     runtime()?.block_on(async {
         loop {
-            let picture = plc_bridge::watch::read_once(&settings, &plc).await.map_err(at(&format!("{} cannot be read", args.plc)))?;
-            say(&plc_bridge::watch::table(&picture, (settings.clock)()))?;
+            let board = watcher.look().await;
+            say(&plc_bridge::watch::table(board, clock()))?;
             if args.once {
-                return Ok(());
+                let trouble = board.troubles().next().map(|text| Failure { text: text.to_owned(), code: 1 });
+                return trouble.map_or(Ok(()), Err);
             }
             tokio::time::sleep(Duration::from_secs(args.every_secs)).await;
         }

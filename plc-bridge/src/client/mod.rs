@@ -20,7 +20,7 @@ mod rules;
 mod socket;
 mod wire;
 
-pub(crate) use bus::Buses;
+pub(crate) use bus::{Buses, Rank};
 pub use peer::{Asked, Peer, Way, WireError};
 pub use rules::{Forbidden, Objection, Write, WriteFunction, WriteRule, covers};
 pub(crate) use wire::Wire;

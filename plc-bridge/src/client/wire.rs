@@ -37,11 +37,6 @@ const WRITE_CHARACTERS: u32 = 9 + 8;
 type Answered<T> = Result<(Wire, Result<T, WireError>), WireError>;
 
 impl Wire {
-    /// A connection of its own; a serial device must not be in use.
-    pub(crate) async fn connect(peer: &Peer) -> Result<Self, WireError> {
-        Self::connect_over(peer, &Buses::default(), Rank::Tags).await
-    }
-
     /// A connection of its own over TCP, or a share of `buses`' serial device.
     pub(crate) async fn connect_over(peer: &Peer, buses: &Buses, rank: Rank) -> Result<Self, WireError> {
         let failed = |source| WireError::Connect { peer: peer.way.clone(), source };

@@ -22,12 +22,12 @@ pub struct Aged {
     pub age: Micros,
 }
 
-/// The quality and age of a reading at `now`, if it may be `stale_after` old.
+/// The quality and age at `now` of what was sampled at `sampled_at` with `quality` and may be `stale_after` old.
 #[must_use]
-pub fn aged(reading: &Reading, stale_after: Micros, now: Timestamp) -> Aged {
-    let age = now.since(reading.sampled_at);
-    let quality = match reading.quality {
-        Quality::Good if age > stale_after => Quality::Stale,
+pub const fn aged(quality: Quality, sampled_at: Timestamp, stale_after: Micros, now: Timestamp) -> Aged {
+    let age = now.since(sampled_at);
+    let quality = match quality {
+        Quality::Good if age.0 > stale_after.0 => Quality::Stale,
         quality => quality,
     };
     Aged { quality, age }
@@ -57,7 +57,7 @@ impl Kept {
     /// they belong to its moment.
     pub fn expire(&mut self, tag: &TagSpec, now: Timestamp) -> Option<Reading> {
         let last = self.last.as_mut().filter(|last| tag.sample != Sample::WithTrigger && last.quality == Quality::Good)?;
-        if aged(last, tag.stale_after, now).quality == Quality::Good {
+        if aged(last.quality, last.sampled_at, tag.stale_after, now).quality == Quality::Good {
             return None;
         }
         last.quality = Quality::Stale;
@@ -69,7 +69,7 @@ impl Kept {
     #[must_use]
     pub fn look(&self, tag: &TagSpec, now: Timestamp) -> Option<(&Reading, Aged)> {
         let last = self.last.as_ref()?;
-        Some((last, aged(last, tag.stale_after, now)))
+        Some((last, aged(last.quality, last.sampled_at, tag.stale_after, now)))
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         let bad = tag.refused(at(0));
         let good = reading(&tag, 1, 0);
         let stale = Reading { quality: Quality::Stale, ..good.clone() };
-        let quality = |reading: &Reading, millis| aged(reading, tag.stale_after, at(millis)).quality;
+        let quality = |reading: &Reading, millis| aged(reading.quality, reading.sampled_at, tag.stale_after, at(millis)).quality;
         assert_eq!([quality(&good, 1000), quality(&good, 1001)], [Quality::Good, Quality::Stale]);
         assert_eq!([quality(&bad, 0), quality(&bad, 9000)], [Quality::Bad; 2]);
         assert_eq!(quality(&stale, 0), Quality::Stale, "what was stale does not become fresh by itself");

@@ -44,6 +44,17 @@ impl Table {
         matches!(self, Self::Coil | Self::Discrete)
     }
 
+    /// Its name, as in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holding => "holding",
+            Self::Input => "input",
+            Self::Coil => "coil",
+            Self::Discrete => "discrete",
+        }
+    }
+
     /// What its cells are called, for messages.
     #[must_use]
     pub const fn cells(self) -> &'static str {
