@@ -98,6 +98,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
                     self.event(Event::Read(reading));
                 }
             }
+            Note::Listening(address) => (self.report)(BridgeReport::Listening(address)),
             Note::Outputs(OutputNote::Up { connection }) => {
                 self.connection = Some(connection);
                 self.try_up();

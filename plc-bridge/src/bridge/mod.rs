@@ -25,7 +25,7 @@ pub(crate) use note::{Image, Note, OutputNote, PollNote};
 
 use crate::client::{self, ClientSettings, SourceSettings};
 use crate::handshake::Identity;
-use crate::jmap::Order;
+use crate::jmap::{CONTROL_LEN, Order};
 use crate::server::{self, ServerSettings};
 use middle::Middle;
 use station::line::LineCommand;
@@ -147,7 +147,9 @@ pub async fn run(
 ) {
     let (images, newest) = watch::channel(Image::safe());
     let (notes, mut told) = mpsc::channel(NOTES_MAX);
-    let mut parts = pin!(parts(&settings, &newest, notes));
+    let (seen, mirrored) = watch::channel([0; CONTROL_LEN as usize]);
+    let mut parts = pin!(parts(&settings, &newest, &mirrored, notes));
+    let mirror = settings.plc.is_some() && settings.server.is_some();
     let mut stop = pin!(stop);
     let mut middle = Middle::new(&settings, report, images);
     loop {
@@ -161,7 +163,12 @@ pub async fn run(
                 };
                 middle.commands(command, &mut commands);
             }
-            Some(note) = told.recv() => middle.note(note),
+            Some(note) = told.recv() => {
+                if mirror && let Note::Poll(PollNote::Look { control, .. }) = &note {
+                    seen.send_replace(control.encode(settings.order));
+                }
+                middle.note(note);
+            }
             // They only end after this function let go of them.
             () = &mut parts => return,
         }
@@ -181,14 +188,19 @@ pub async fn run(
 }
 
 /// Everything that moves registers, until the part that carries the status block has written its last image.
-async fn parts(settings: &Settings, images: &watch::Receiver<Image>, notes: mpsc::Sender<Note>) {
+async fn parts(
+    settings: &Settings,
+    images: &watch::Receiver<Image>,
+    mirrored: &watch::Receiver<[u16; CONTROL_LEN as usize]>,
+    notes: mpsc::Sender<Note>,
+) {
     // Serial devices are shared by all who name them.
     let buses = client::Buses::default();
     let sources = client::listen(settings, &buses, notes.clone());
     let mirror = settings.plc.is_some();
     let server = async {
         match &settings.server {
-            Some(server) => server::run(settings, server, mirror, images.clone(), notes.clone()).await,
+            Some(server) => server::run(settings, server, mirror, images.clone(), mirrored.clone(), notes.clone()).await,
             None => std::future::pending().await,
         }
     };

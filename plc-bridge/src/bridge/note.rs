@@ -7,6 +7,7 @@ use station::line::LinkFault;
 use station::piece::PieceId;
 use station::reading::Reading;
 use station::units::Timestamp;
+use std::net::SocketAddr;
 
 /// What a part tells the middle.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub(crate) enum Note {
     Poll(PollNote),
     /// Readings of a PLC that is only listened to.
     Readings(Vec<Reading>),
+    /// The server listens here.
+    Listening(SocketAddr),
 }
 
 /// What the outputs tell.
