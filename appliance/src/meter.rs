@@ -24,6 +24,8 @@ pub enum Stage {
     Judge,
     /// Verdict to acknowledged write at the PLC.
     PlcWrite,
+    /// Permit given or withdrawn to its reading back from the PLC.
+    Permit,
     /// Record to durable.
     Keep,
     /// Trigger seen to verdict acknowledged by the PLC.
@@ -41,6 +43,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Judge => "judge",
             Self::PlcWrite => "plc_write",
+            Self::Permit => "permit",
             Self::Keep => "keep",
             Self::EndToEnd => "end_to_end",
         }

@@ -59,6 +59,7 @@ impl Reports {
                     self.meter.note(Stage::EndToEnd, self.clock.mono_micros().saturating_sub(arrival.at_micros));
                 }
             }
+            BridgeReport::Permitted { micros, .. } => self.meter.note(Stage::Permit, micros),
             BridgeReport::RoundTrip { .. } => {}
             BridgeReport::Listening(address) => tracing::info!(%address, "the Modbus server listens"),
         }

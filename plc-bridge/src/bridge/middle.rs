@@ -42,6 +42,8 @@ pub(super) struct Middle<'a, R> {
     up: bool,
     told: Option<LinkFault>,
     handed: VecDeque<(PieceId, u64)>,
+    /// When the station last commanded a permit.
+    permit_micros: u64,
 }
 
 impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
@@ -58,6 +60,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             up: false,
             told: None,
             handed: VecDeque::new(),
+            permit_micros: 0,
         }
     }
 
@@ -72,6 +75,9 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
 
     fn command(&mut self, command: LineCommand) {
         let LineCommand::Result(result) = command else {
+            if matches!(command, LineCommand::Permit(_)) {
+                self.permit_micros = self.settings.clock.as_ref()().mono_micros;
+            }
             self.handshake.command(command);
             return;
         };
@@ -110,6 +116,10 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             Note::Outputs(OutputNote::Offered { piece, handed_micros }) => {
                 let micros = self.settings.clock.as_ref()().mono_micros.saturating_sub(handed_micros);
                 (self.report)(BridgeReport::Written { piece, micros });
+            }
+            Note::Outputs(OutputNote::Permitted { run, handed_micros }) => {
+                let micros = self.settings.clock.as_ref()().mono_micros.saturating_sub(handed_micros);
+                (self.report)(BridgeReport::Permitted { run, micros });
             }
             Note::Outputs(OutputNote::RoundTrip { micros }) => (self.report)(BridgeReport::RoundTrip { micros }),
             Note::Poll(PollNote::Up) => {
@@ -209,8 +219,13 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             let handed = self.handed.iter().rev().find(|(handed, _)| *handed == piece);
             (number, piece, handed.map_or_else(|| self.settings.clock.as_ref()().mono_micros, |(_, at)| *at))
         });
-        let image =
-            Image { connection: self.connection.unwrap_or(0), offer, words: self.status().encode(self.settings.order), last: false };
+        let image = Image {
+            connection: self.connection.unwrap_or(0),
+            offer,
+            permit_micros: self.permit_micros,
+            words: self.status().encode(self.settings.order),
+            last: false,
+        };
         self.images.send_if_modified(|current| {
             let changed = *current != image;
             if changed {

@@ -126,6 +126,13 @@ pub enum BridgeReport {
         /// Microseconds.
         micros: u64,
     },
+    /// A changed permit stands in the PLC and reads back; time from the bridge taking the command to that.
+    Permitted {
+        /// May the line run?
+        run: bool,
+        /// Microseconds.
+        micros: u64,
+    },
     /// One write of the status block and its answer took this long.
     RoundTrip {
         /// Microseconds.

@@ -39,6 +39,13 @@ pub(crate) enum OutputNote {
         /// When the middle got it.
         handed_micros: u64,
     },
+    /// A changed permit was written, acknowledged by the PLC's server and read back.
+    Permitted {
+        /// May the line run?
+        run: bool,
+        /// When the middle was told so.
+        handed_micros: u64,
+    },
     /// One write and its answer.
     RoundTrip {
         /// Microseconds.
@@ -73,6 +80,8 @@ pub(crate) struct Image {
     pub(crate) connection: u64,
     /// The result on it: number of the offer, piece, when the middle got it.
     pub(crate) offer: Option<(u64, PieceId, u64)>,
+    /// When the middle was told of its permit.
+    pub(crate) permit_micros: u64,
     /// Status registers 0–63.
     pub(crate) words: [u16; STATUS_HEAD as usize],
     /// After this one there is no other.
@@ -82,7 +91,7 @@ pub(crate) struct Image {
 impl Image {
     /// All zeros: stopped, nothing passes.
     pub(crate) const fn safe() -> Self {
-        Self { connection: 0, offer: None, words: [0; STATUS_HEAD as usize], last: false }
+        Self { connection: 0, offer: None, permit_micros: 0, words: [0; STATUS_HEAD as usize], last: false }
     }
 
     /// Whether the line may run.

@@ -104,6 +104,9 @@ impl<'a> Outputs<'a> {
                 wire = self.read_back(wire, written.permit()).await?;
             }
             wire = if changed { self.write_image(wire, &image, withdraws).await? } else { self.write_block(wire, &image, false).await? };
+            if image.permit() != written.permit() {
+                self.tell(OutputNote::Permitted { run: image.permit(), handed_micros: image.permit_micros }).await?;
+            }
             if let Some((_, piece, handed_micros)) = image.offer
                 && image.offer != written.offer
             {

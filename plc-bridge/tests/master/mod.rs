@@ -171,7 +171,7 @@ fn heed(seen: &mut Seen, report: BridgeReport, permits: bool) -> Option<LineComm
         }
         BridgeReport::Event(Event::Link(PlcLink::Down(fault))) => seen.downs.push(fault),
         BridgeReport::Event(Event::Link(PlcLink::Feedback(feedback))) => seen.running = feedback.line_running,
-        BridgeReport::Event(_) | BridgeReport::RoundTrip { .. } => {}
+        BridgeReport::Event(_) | BridgeReport::Permitted { .. } | BridgeReport::RoundTrip { .. } => {}
     }
     None
 }

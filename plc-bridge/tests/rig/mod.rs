@@ -263,7 +263,7 @@ impl Judge {
                 self.written.push(piece.0);
                 self.written_micros.push(micros);
             }
-            BridgeReport::RoundTrip { .. } | BridgeReport::Listening(_) => {}
+            BridgeReport::RoundTrip { .. } | BridgeReport::Permitted { .. } | BridgeReport::Listening(_) => {}
         }
     }
 
