@@ -15,6 +15,9 @@ pub enum LineCommand {
     Permit(Permit),
     /// The result of one piece, offered to the PLC until it acknowledges.
     Result(PieceResult),
+    /// The picture of this piece is taken: it may move on (JMAP `ExposureComplete`). Said by whoever takes pictures, not by the
+    /// station; where nobody says it, the piece's result does.
+    Exposed(PieceId),
     /// The judging thread is alive (JMAP `VisionHeartbeat`).
     Beat(u16),
     /// Counters for the status block.

@@ -19,7 +19,7 @@ pub const CONTROL: &[Field] = &[
     Field::flag("ForceRetain", 0, 14, "keep the picture of this piece"),
     Field::flag("GoldenPiece", 0, 15, "the next piece is a challenge piece"),
     Field::flag("SetUserData", 1, 0, "0 to 1: latch Serial and UserData"),
-    Field::flag("ClearError", 1, 2, "clear AcqError, ResultsBufferOverrun and Error"),
+    Field::flag("ClearError", 1, 2, "0 to 1: the error shown was understood, show the next"),
     Field::flag("ClearExposureComplete", 1, 3, "clear ExposureComplete"),
     Field::bits("SoftEvent", 1, 8, 8, "soft events 0 to 7"),
     Field::word("PlcHeartbeat", 2, "+1 at least every 250 ms"),

@@ -7,7 +7,7 @@ pub const STATUS: &[Field] = &[
     Field::flag("TriggerReady", 0, 0, "a trigger will be taken"),
     Field::flag("TriggerAck", 0, 1, "equals Trigger once it was seen"),
     Field::flag("AcqError", 0, 3, "a trigger came while TriggerReady was 0"),
-    Field::bits("OfflineReason", 0, 4, 3, "3 = the PLC set it offline"),
+    Field::bits("OfflineReason", 0, 4, 3, "3 = the PLC set it offline or halted it"),
     Field::flag("Online", 0, 7, "linked, judging and not set offline"),
     Field::flag("Busy", 0, 8, "a piece awaits its verdict"),
     Field::flag("InspectionCompleted", 0, 9, "toggles with each new result on offer"),
@@ -75,12 +75,26 @@ pub mod status2 {
 pub mod error_code {
     /// Alive, no error.
     pub const NONE: u16 = 0x0001;
-    /// Warning, communication: a result found no room on offer.
-    pub const RESULTS_OVERRUN: u16 = 0x4401;
-    /// Error, communication: the command is not supported.
+    /// Critical, vision: the line was stopped because the camera is gone or repeats itself.
+    pub const CAMERA: u16 = 0x1101;
+    /// Critical, vision: the line was stopped because the model fails.
+    pub const MODEL: u16 = 0x1102;
+    /// Critical, storage: the line was stopped because records do not become durable.
+    pub const STORAGE: u16 = 0x1801;
+    /// Error, communication: the command is unknown, does not fit the state, or was refused.
     pub const COMMAND_REFUSED: u16 = 0x2402;
     /// Error, vision: a trigger came while not ready.
     pub const TRIGGER_MISSED: u16 = 0x2103;
+    /// Error, communication: a trigger carried the number of a piece whose result is still owed or not yet acknowledged.
+    pub const PIECE_REPEATED: u16 = 0x2404;
+    /// Error, recipe: `PrepareRecipe` named a recipe that is not in force.
+    pub const OTHER_RECIPE: u16 = 0x2205;
+    /// Error, communication: a command came while another was being done.
+    pub const COMMAND_BUSY: u16 = 0x2406;
+    /// Warning, communication: a result found no room on offer.
+    pub const RESULTS_OVERRUN: u16 = 0x4401;
+    /// Warning, communication: `LineStopAck` was refused; a person acknowledges at the page or panel.
+    pub const STOP_ACK_REFUSED: u16 = 0x4407;
 }
 
 /// Values of `State` that the appliance takes (numbers of OPC 40100-1).
