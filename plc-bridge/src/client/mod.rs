@@ -1,13 +1,20 @@
 //! The appliance as Modbus client (JMAP role C).
 //!
-//! Connections of their own for what must not wait: `outputs` writes the newest image of the status block and reads it
-//! back, `poll` looks at the control block.
-//!
 //! ```text
-//!   settings ─► rules ─► outlet (what may be written)
-//!   outputs, poll ─► wire ─┬─► socket (TCP)
-//!                          └─► bus (a serial device, shared)
+//!   the PLC that shakes hands          PLCs that are only listened to
+//!   outputs   poll (control   tags     tags   tags   tags             one connection each: nothing waits for another
+//!      │       block, tags     │ rota    │      │      │
+//!      │       of a piece)     │         │      │      │
+//!   outlet       │             │         │      │      │
+//!  (rules: what  │             │         │      │      │
+//!   may be       │             │         │      │      │
+//!   written)     │             │         │      │      │
+//!      └──────────┴────────────┴── wire ─┴──────┴──────┘
+//!                             ┌──────┴──────┐
+//!                       socket (TCP)   bus (a serial device, shared: outputs first)
 //! ```
+//! Invariants: outputs never wait behind polling, nor one PLC behind another; what failed once is never asked again over
+//! the same connection.
 
 mod backoff;
 mod bus;
@@ -16,8 +23,11 @@ mod outlet;
 mod outputs;
 mod peer;
 mod poll;
+mod rota;
 mod rules;
 mod socket;
+mod tags;
+mod units;
 mod wire;
 
 pub(crate) use bus::{Buses, Rank};
@@ -26,11 +36,16 @@ pub use rules::{Forbidden, Objection, Write, WriteFunction, WriteRule, covers};
 pub(crate) use wire::Wire;
 
 use crate::bridge::{Image, Note, Settings};
-use crate::map::TagSpec;
+use crate::map::{Limits, TagSpec};
+use backoff::Backoff;
+use loss::Loss;
 use outputs::Outputs;
 use poll::Poll;
+use rota::Rota;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
+use tags::TagLink;
 use tokio::sync::{mpsc, watch};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -61,6 +76,8 @@ pub struct ClientSettings {
     pub backoff_max: Duration,
     /// Process tags to read.
     pub tags: Vec<TagSpec>,
+    /// How far one request for tags reaches.
+    pub limits: Limits,
 }
 
 impl ClientSettings {
@@ -80,6 +97,7 @@ impl ClientSettings {
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
             tags: Vec::new(),
+            limits: Limits::default(),
         }
     }
 }
@@ -97,13 +115,22 @@ pub struct SourceSettings {
     pub backoff_max: Duration,
     /// Tags to read, all of them at an interval.
     pub tags: Vec<TagSpec>,
+    /// How far one request reaches.
+    pub limits: Limits,
 }
 
 impl SourceSettings {
     /// A PLC there, with the usual time-outs.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, way: impl Into<Way>, tags: Vec<TagSpec>) -> Self {
-        Self { name: name.into(), peer: Peer::new(way), backoff_first: BACKOFF_FIRST, backoff_max: BACKOFF_MAX, tags }
+        Self {
+            name: name.into(),
+            peer: Peer::new(way),
+            backoff_first: BACKOFF_FIRST,
+            backoff_max: BACKOFF_MAX,
+            tags,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -116,14 +143,65 @@ pub(crate) async fn run(
     notes: mpsc::Sender<Note>,
 ) {
     let outputs = Outputs::new(settings, plc, buses, images, notes.clone()).run();
-    let poll = Poll::new(settings, plc, buses, notes).run();
+    let poll = Poll::new(settings, plc, buses, notes.clone()).run();
+    let tags = async {
+        if plc.tag_connection {
+            let link =
+                Link { name: "tags", peer: &plc.peer, backoff: (plc.backoff_first, plc.backoff_max), tags: &plc.tags, limits: plc.limits };
+            link.of(settings, buses, notes, 2).run().await;
+        } else {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
         () = outputs => {}
         () = poll => {}
+        () = tags => {}
     }
 }
 
-/// Listens to every PLC that only gives readings.
-pub(crate) async fn listen(_settings: &Settings, _buses: &Buses, _notes: mpsc::Sender<Note>) {
-    std::future::pending().await
+/// Listens to every PLC that only gives readings; none waits for another.
+pub(crate) async fn listen(settings: &Settings, buses: &Buses, notes: mpsc::Sender<Note>) {
+    let links = settings.sources.iter().zip(3..).map(|(source, seed)| {
+        let SourceSettings { name, peer, backoff_first, backoff_max, tags, limits } = source;
+        let link = Link { name, peer, backoff: (*backoff_first, *backoff_max), tags, limits: *limits };
+        link.of(settings, buses, notes.clone(), seed).run()
+    });
+    let mut links: Vec<_> = links.map(Box::pin).collect();
+    // They end only when the bridge is gone. Polling one that was not woken costs a look at its timer.
+    poll_fn(|cx| {
+        links.retain_mut(|link| link.as_mut().poll(cx).is_pending());
+        std::task::Poll::<()>::Pending
+    })
+    .await
+}
+
+/// What a link of tags needs to know.
+struct Link<'a> {
+    name: &'a str,
+    peer: &'a Peer,
+    backoff: (Duration, Duration),
+    tags: &'a [TagSpec],
+    limits: Limits,
+}
+
+impl<'a> Link<'a> {
+    fn of(self, settings: &'a Settings, buses: &'a Buses, notes: mpsc::Sender<Note>, number: u64) -> TagLink<'a> {
+        let Self { name, peer, backoff, tags, limits } = self;
+        let seed = seed(settings, number);
+        TagLink {
+            clock: &settings.clock,
+            peer,
+            buses,
+            notes,
+            rota: Rota::new(tags, settings.order, limits, backoff, seed),
+            backoff: Backoff::new(backoff.0, backoff.1, seed),
+            loss: Loss::of(name),
+        }
+    }
+}
+
+/// Dice for the jitter of one of the links.
+fn seed(settings: &Settings, number: u64) -> u64 {
+    settings.clock.as_ref()().mono_micros.wrapping_add(number << 32)
 }

@@ -9,7 +9,6 @@
 //! a changed permit is read back at once, an unchanged one before every heartbeat, so that a second writer is found out;
 //! the permit coil, if there is one, goes to 0 before the block does and to 1 after it was read back.
 
-use super::ClientSettings;
 use super::backoff::Backoff;
 use super::bus::{Buses, Rank};
 use super::loss::Loss;
@@ -17,6 +16,7 @@ use super::outlet::Outlet;
 use super::peer::WireError;
 use super::rules::{Forbidden, Write};
 use super::wire::Wire;
+use super::{ClientSettings, seed};
 use crate::bridge::{Clock, Image, Note, OutputNote, Settings};
 use crate::jmap::status2;
 use station::line::LinkFault;
@@ -60,7 +60,7 @@ impl<'a> Outputs<'a> {
 
     /// Runs until the last image was written, or until dropped.
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, now(&self.settings.clock));
+        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed(self.settings, 0));
         let mut loss = Loss::of("outputs");
         let mut connection = 0;
         loop {

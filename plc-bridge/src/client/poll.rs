@@ -1,31 +1,27 @@
-//! The connection that reads: the control block every few milliseconds, tags with the trigger or at their interval.
+//! The connection that reads: the control block every few milliseconds, and the tags of a piece with its trigger. Without a
+//! connection for tags, also the tags at intervals.
 //!
 //! Invariants: the tags of a piece are read in the cycle that saw its trigger, before anything else; between two looks at
-//! the control block lies at most one interval batch; a refused batch makes its tags `Bad` and does not break the link.
+//! the control block lies at most one request for interval tags; a refused request makes its tags `Bad` and does not break
+//! the link, nor does another unit behind the same link that does not answer.
 
-use super::ClientSettings;
 use super::backoff::Backoff;
 use super::bus::{Buses, Rank};
 use super::loss::Loss;
 use super::peer::WireError;
+use super::rota::{Blame, Rota, regrouped};
+use super::units::{SILENT_MAX, Units};
 use super::wire::Wire;
+use super::{ClientSettings, seed};
 use crate::bridge::{Note, PollNote, Settings};
 use crate::handshake::{is_edge, is_new_user_data};
 use crate::jmap::{CONTROL_HEAD, CONTROL_LATCHED, CONTROL_LEN, Control};
-use crate::map::{Batch, Kept, Limits, Sample, batches};
+use crate::map::{Batch, Sample, batches};
 use station::reading::Reading;
-use station::units::{Micros, Timestamp};
 use std::error::Error;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::debug;
-
-/// A group of interval tags and when it is due.
-struct Round {
-    batch: Batch,
-    every: Micros,
-    due_micros: u64,
-}
+use tracing::{debug, warn};
 
 pub(super) struct Poll<'a> {
     settings: &'a Settings,
@@ -33,45 +29,25 @@ pub(super) struct Poll<'a> {
     buses: &'a Buses,
     notes: mpsc::Sender<Note>,
     with_trigger: Vec<Batch>,
-    rounds: Vec<Round>,
-    /// The last reading of each tag.
-    shelf: Vec<Kept>,
+    /// Units with tags of a piece that do not answer.
+    units: Units,
+    /// The tags at intervals, unless they have a connection of their own.
+    rota: Rota<'a>,
 }
 
 impl<'a> Poll<'a> {
     pub(super) fn new(settings: &'a Settings, plc: &'a ClientSettings, buses: &'a Buses, notes: mpsc::Sender<Note>) -> Self {
-        let (tags, limits) = (&plc.tags, Limits::default());
-        let chosen = |wanted: Sample| -> Vec<usize> { (0..tags.len()).filter(|index| tags[*index].sample == wanted).collect() };
-        let mut intervals: Vec<Micros> = tags
-            .iter()
-            .filter_map(|tag| match tag.sample {
-                Sample::Every(micros) => Some(micros),
-                Sample::WithTrigger => None,
-            })
-            .collect();
-        intervals.sort_unstable();
-        intervals.dedup();
-        let rounds = intervals
-            .into_iter()
-            .flat_map(|every| {
-                batches(tags, &chosen(Sample::Every(every)), &limits).into_iter().map(move |batch| Round { batch, every, due_micros: 0 })
-            })
-            .collect();
-        Self {
-            settings,
-            plc,
-            buses,
-            notes,
-            with_trigger: batches(tags, &chosen(Sample::WithTrigger), &limits),
-            rounds,
-            shelf: vec![Kept::default(); tags.len()],
-        }
+        let (tags, order, seed) = (&plc.tags, settings.order, seed(settings, 1));
+        let of_a_piece: Vec<usize> = (0..tags.len()).filter(|index| tags[*index].sample == Sample::WithTrigger).collect();
+        let with_trigger = batches(tags, &of_a_piece, &plc.limits);
+        let waits = (plc.backoff_first, plc.backoff_max);
+        let rota = if plc.tag_connection { Rota::empty(order) } else { Rota::new(tags, order, plc.limits, waits, seed) };
+        Self { settings, plc, buses, notes, with_trigger, units: Units::new(plc.backoff_first, SILENT_MAX, seed), rota }
     }
 
     /// Runs until dropped, or until the bridge is gone.
     pub(super) async fn run(mut self) {
-        let seed = self.settings.clock.as_ref()().mono_micros.wrapping_add(1 << 32);
-        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed);
+        let mut backoff = Backoff::new(self.plc.backoff_first, self.plc.backoff_max, seed(self.settings, 1));
         let mut loss = Loss::of("control block");
         loop {
             let fault = match self.serve(&mut backoff, &mut loss).await {
@@ -81,7 +57,11 @@ impl<'a> Poll<'a> {
                     error.fault()
                 }
             };
-            if self.notes.send(Note::Poll(PollNote::Down(fault))).await.is_err() {
+            let mut stale = Vec::new();
+            self.rota.lost(&mut stale);
+            self.rota.group();
+            let down = self.notes.send(Note::Poll(PollNote::Down(fault))).await;
+            if down.is_err() || (!stale.is_empty() && self.notes.send(Note::Readings(stale)).await.is_err()) {
                 return;
             }
             let wait = backoff.next();
@@ -92,7 +72,7 @@ impl<'a> Poll<'a> {
 
     /// Polls until an error, or `Ok` when the bridge is gone.
     async fn serve(&mut self, backoff: &mut Backoff, loss: &mut Loss) -> Result<(), WireError> {
-        let mut wire = Wire::connect_over(&self.plc.peer, self.buses, Rank::Control).await?;
+        let mut wire = self.connect().await?;
         if self.notes.send(Note::Poll(PollNote::Up)).await.is_err() {
             return Ok(());
         }
@@ -112,20 +92,21 @@ impl<'a> Poll<'a> {
             let at = self.settings.clock.as_ref()();
             let (mut with_trigger, mut at_interval) = (Vec::new(), Vec::new());
             if is_edge(&before, &control) {
-                for index in 0..self.with_trigger.len() {
-                    let batch = self.with_trigger[index].clone();
-                    wire = self.read_batch(wire, &batch, &mut with_trigger).await?;
-                }
-            } else if let Some(batch) = self.take_due(at) {
-                wire = self.read_batch(wire, &batch, &mut at_interval).await?;
+                wire = self.read_with_trigger(wire, &mut with_trigger).await?;
+            } else if let Some(key) = self.rota.take(at) {
+                wire = self.read_at_interval(wire, key, &mut at_interval).await?;
             }
-            self.shelve(&mut at_interval, at);
+            self.rota.expire(at, &mut at_interval);
             before = control.clone();
             let look = PollNote::Look { control: Box::new(control), at, with_trigger, at_interval };
             if self.notes.send(Note::Poll(look)).await.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    async fn connect(&self) -> Result<Wire, WireError> {
+        Wire::connect_over(&self.plc.peer, self.buses, Rank::Control).await
     }
 
     /// Serial and user data once more after the latch was asked for: whatever order the PLC writes in, they are whole now.
@@ -139,33 +120,87 @@ impl<'a> Poll<'a> {
         Ok((wire, Control::decode(&words, self.settings.order)))
     }
 
-    fn take_due(&mut self, now: Timestamp) -> Option<Batch> {
-        let round = self.rounds.iter_mut().filter(|round| round.due_micros <= now.mono_micros).min_by_key(|round| round.due_micros)?;
-        round.due_micros = now.mono_micros.saturating_add(round.every.0);
-        Some(round.batch.clone())
-    }
-
-    async fn read_batch(&self, wire: Wire, batch: &Batch, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
-        let (wire, cells) = wire.read_batch(batch).await?;
-        let at = self.settings.clock.as_ref()();
-        match cells {
-            Ok(cells) => out.extend(batch.readings(&self.plc.tags, &cells, self.settings.order, at)),
-            Err(refusal) => {
-                debug!(error = &refusal as &dyn Error, "tags are bad");
-                out.extend(batch.refused(&self.plc.tags, at));
+    /// Reads the tags of a piece. A refused batch is asked for tag by tag at once, because the piece is here now, and the
+    /// next piece's are grouped by what was learnt.
+    async fn read_with_trigger(&mut self, mut wire: Wire, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
+        let mut plan = Vec::new();
+        for batch in self.with_trigger.clone() {
+            let blame;
+            (wire, blame) = self.read_batch(wire, &batch, out).await?;
+            let apart = if blame == Some(Blame::Addresses) { batch.apart(&self.plc.tags) } else { Vec::new() };
+            if apart.is_empty() {
+                if blame.is_some() {
+                    out.extend(batch.refused(&self.plc.tags, self.settings.clock.as_ref()()));
+                }
+                plan.push(batch);
+                continue;
             }
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            for alone in apart {
+                let blame;
+                (wire, blame) = self.read_batch(wire, &alone, out).await?;
+                if blame.is_some() {
+                    out.extend(alone.refused(&self.plc.tags, self.settings.clock.as_ref()()));
+                }
+                if blame.is_some() { &mut bad } else { &mut good }.extend(alone.tags);
+            }
+            warn!(refused = bad.len(), answered = good.len(), "the PLC refuses tags of a piece; check addresses, tables and kinds");
+            plan.extend(regrouped(&self.plc.tags, &good, &bad, &self.plc.limits));
         }
+        self.with_trigger = plan;
         Ok(wire)
     }
 
-    /// Keeps the interval readings, lets through what is worth telling, and tells once when one has become too old.
-    fn shelve(&mut self, fresh: &mut Vec<Reading>, now: Timestamp) {
-        let sampled = std::mem::take(fresh);
-        for (tag, kept) in self.plc.tags.iter().zip(&mut self.shelf) {
-            fresh.extend(match sampled.iter().find(|reading| reading.tag == tag.name) {
-                Some(reading) => kept.take(tag, reading.clone()),
-                None => kept.expire(tag, now),
-            });
+    /// Readings, or why there are none.
+    async fn read_batch(&mut self, wire: Wire, batch: &Batch, out: &mut Vec<Reading>) -> Result<(Wire, Option<Blame>), WireError> {
+        let now = self.settings.clock.as_ref()().mono_micros;
+        if self.units.held(batch.unit_id, now).is_some() {
+            return Ok((wire, Some(Blame::Unit)));
         }
+        let asked = wire.read_batch(batch).await;
+        let at = self.settings.clock.as_ref()();
+        match asked {
+            Ok((wire, Ok(cells))) => {
+                self.units.answered(batch.unit_id);
+                out.extend(batch.readings(&self.plc.tags, &cells, self.settings.order, at));
+                Ok((wire, None))
+            }
+            Ok((wire, Err(refusal))) => {
+                debug!(error = &refusal as &dyn Error, "tags are bad");
+                let blame = Blame::of(&refusal);
+                if blame == Some(Blame::Unit) {
+                    self.units.silent(batch.unit_id, at.mono_micros);
+                }
+                Ok((wire, blame))
+            }
+            Err(WireError::TimedOut { .. }) if self.is_neighbour(batch) => {
+                warn!(unit = batch.unit_id, "a unit with tags of a piece does not answer; the piece goes without them");
+                self.units.silent(batch.unit_id, at.mono_micros);
+                Ok((self.connect().await?, Some(Blame::Unit)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_at_interval(&mut self, wire: Wire, key: usize, out: &mut Vec<Reading>) -> Result<Wire, WireError> {
+        let Some(batch) = self.rota.batch(key) else { return Ok(wire) };
+        let (asked, is_neighbour) = (wire.read_batch(batch).await, self.is_neighbour(batch));
+        let at = self.settings.clock.as_ref()();
+        match asked {
+            Ok((wire, answer)) => {
+                self.rota.answered(key, answer, at, out);
+                Ok(wire)
+            }
+            Err(WireError::TimedOut { .. }) if is_neighbour => {
+                self.rota.silent(key, at, out);
+                self.connect().await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if another unit than the PLC's own is asked: its silence says nothing of the PLC.
+    fn is_neighbour(&self, batch: &Batch) -> bool {
+        batch.unit_id.is_some_and(|unit| unit != self.plc.peer.unit)
     }
 }

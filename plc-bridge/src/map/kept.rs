@@ -56,10 +56,13 @@ impl Kept {
     /// The last reading as `Stale`, once, when it has become older than its tag allows. Readings of a piece do not age:
     /// they belong to its moment.
     pub fn expire(&mut self, tag: &TagSpec, now: Timestamp) -> Option<Reading> {
+        let last = self.last.as_ref()?;
+        if aged(last.quality, last.sampled_at, tag.stale_after, now).quality == Quality::Good { None } else { self.lose(tag) }
+    }
+
+    /// The last reading as `Stale`, once, because nobody can be asked for a newer one. Readings of a piece do not age.
+    pub fn lose(&mut self, tag: &TagSpec) -> Option<Reading> {
         let last = self.last.as_mut().filter(|last| tag.sample != Sample::WithTrigger && last.quality == Quality::Good)?;
-        if aged(last.quality, last.sampled_at, tag.stale_after, now).quality == Quality::Good {
-            return None;
-        }
         last.quality = Quality::Stale;
         self.told = Some(last.clone());
         Some(last.clone())
@@ -143,6 +146,20 @@ mod tests {
         assert!(kept.take(&tag, reading(&tag, 7, 2001)).is_some(), "the same value again, but no longer stale");
         let with_trigger = TagSpec { sample: Sample::WithTrigger, ..tag };
         assert!(kept.expire(&with_trigger, at(9000)).is_none());
+        assert!(kept.lose(&with_trigger).is_none());
+    }
+
+    #[test]
+    fn what_can_no_longer_be_asked_for_is_stale_at_once() {
+        let tag = tag(0.0);
+        let mut kept = Kept::default();
+        assert!(kept.lose(&tag).is_none(), "nothing was ever read");
+        kept.take(&tag, reading(&tag, 7, 10));
+        let stale = kept.lose(&tag).unwrap();
+        assert_eq!((stale.quality, stale.value, stale.sampled_at), (Quality::Stale, 7.0, at(10)));
+        assert!(kept.lose(&tag).is_none() && kept.expire(&tag, at(9000)).is_none(), "told once");
+        kept.take(&tag, tag.refused(at(20)));
+        assert!(kept.lose(&tag).is_none(), "bad stays bad");
     }
 
     #[test]
