@@ -9,6 +9,8 @@
 
 mod bridge;
 pub mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod handshake;
 pub mod jmap;
 mod look;

@@ -18,6 +18,8 @@
 
 mod backoff;
 mod bus;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod loss;
 mod outlet;
 mod outputs;

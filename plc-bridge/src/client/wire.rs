@@ -23,8 +23,15 @@ pub(crate) struct Wire {
 }
 
 enum Link {
-    Tcp { context: Context, grip: Grip },
-    Serial { bus: Arc<Bus>, rank: Rank },
+    Tcp {
+        context: Context,
+        /// `None` only if there is no socket below; see `fuzzing`.
+        grip: Option<Grip>,
+    },
+    Serial {
+        bus: Arc<Bus>,
+        rank: Rank,
+    },
 }
 
 /// Characters of a read and its answer on a serial line, without the values (Modbus over Serial Line V1.02, 2.5.1; Modbus
@@ -43,7 +50,7 @@ impl Wire {
         let link = match &peer.way {
             Way::Tcp(address) => {
                 let (stream, grip) = socket::connect(*address, peer).await.map_err(failed)?;
-                Link::Tcp { context: tcp::attach_slave(stream, Slave(peer.unit)), grip }
+                Link::Tcp { context: tcp::attach_slave(stream, Slave(peer.unit)), grip: Some(grip) }
             }
             Way::Serial(line) => {
                 let bus = buses.bus(line).map_err(failed)?;
@@ -54,9 +61,15 @@ impl Wire {
         Ok(Self { peer: peer.clone(), link })
     }
 
+    /// A connection over anything.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) const fn over(peer: Peer, context: Context) -> Self {
+        Self { peer, link: Link::Tcp { context, grip: None } }
+    }
+
     /// Ends the conversation in order. Dropping a wire ends it at once, with whatever is still unsent.
     pub(crate) fn close(self) {
-        if let Link::Tcp { grip, .. } = &self.link
+        if let Link::Tcp { grip: Some(grip), .. } = &self.link
             && let Err(error) = grip.part_politely()
         {
             debug!(%error, "the connection ends abruptly");
