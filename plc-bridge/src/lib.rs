@@ -18,6 +18,7 @@ pub mod map;
 pub mod serial;
 pub mod server;
 pub mod sim;
+pub mod trace;
 pub mod watch;
 
 pub use bridge::{BridgeReport, Clock, Facts, Settings, run};

@@ -3,10 +3,11 @@
 //! Invariant: while a question is open the connection is not here but in the question's future; whatever ends that future
 //! without an answer (an error, a time-out, being dropped) has ended the connection too.
 
-use crate::client::{Buses, Peer, Rank, Wire, WireError};
-use crate::jmap::{CONTROL_LEN, STATUS_HEAD, STATUS_LEN};
+use crate::client::{Buses, ClientSettings, Peer, Rank, Wire, WireError};
+use crate::jmap::{CONTROL_HEAD, CONTROL_LEN, STATUS_HEAD, STATUS_LEN};
 use crate::map::Batch;
-use std::future::{Future, poll_fn};
+use std::error::Error;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,10 +15,12 @@ use std::task::Poll;
 /// What a PLC said: its answer, or its refusal.
 pub(crate) type Said = Result<Vec<u16>, WireError>;
 
-/// The control block in one request.
+/// Control block in one request: all of it, or all but `UserData`.
 pub(crate) const WHOLE_CONTROL: &[u16] = &[CONTROL_LEN];
-/// The status block: its head is one snapshot and one request.
+pub(crate) const HEAD_OF_CONTROL: &[u16] = &[CONTROL_HEAD];
+/// Status block: its head is one snapshot and one request.
 pub(crate) const WHOLE_STATUS: &[u16] = &[STATUS_HEAD, STATUS_LEN - STATUS_HEAD];
+pub(crate) const HEAD_OF_STATUS: &[u16] = &[STATUS_HEAD];
 
 /// Looks at one PLC.
 pub(crate) struct Eye {
@@ -70,6 +73,12 @@ impl Eye {
         self.put_back(wire);
         Ok(cells)
     }
+
+    /// Control and status block, in this order: what the status block answers to was then seen first.
+    pub(crate) async fn heads(&mut self, plc: &ClientSettings) -> Result<(Said, Said), WireError> {
+        let control = self.block(plc.control_base, HEAD_OF_CONTROL).await?;
+        Ok((control, self.block(plc.status_base, HEAD_OF_STATUS).await?))
+    }
 }
 
 /// Waits for all of them at once, so that a slow PLC delays none of the others.
@@ -87,4 +96,15 @@ pub(crate) async fn all<T>(futures: Vec<Pin<Box<dyn Future<Output = T> + Send + 
     })
     .await;
     slots.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        said = format!("{said}: {cause}");
+        next = cause.source();
+    }
+    said
 }

@@ -7,11 +7,10 @@
 use crate::bridge::Settings;
 use crate::client::{ClientSettings, WireError};
 use crate::jmap::{CONTROL, Field, Kind, Order, STATUS};
-use crate::look::{Eye, Said, WHOLE_CONTROL, WHOLE_STATUS, all};
+use crate::look::{Eye, Said, WHOLE_CONTROL, WHOLE_STATUS, all, chain};
 use crate::map::{Aged, Batch, Limits, TagSpec, aged, batches, unreadable};
 use station::reading::{Quality, Reading};
 use station::units::{Micros, Timestamp};
-use std::error::Error;
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -277,16 +276,6 @@ fn compare(section: &mut Section, before: &Section) {
         let seen = before.rows.iter().find(|seen| seen.name == row.name && seen.place == row.place);
         row.changed = seen.is_some_and(|seen| seen.value != row.value || (seen.quality == Quality::Bad) != (row.quality == Quality::Bad));
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        said = format!("{said}: {cause}");
-        next = cause.source();
-    }
-    said
 }
 
 /// The board as text, a line per field and tag, `*` before what changed; ages are counted up to `now`.
