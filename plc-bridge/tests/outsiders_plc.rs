@@ -2,12 +2,14 @@
 
 mod peers;
 
-use peers::{COUNTERS, Cable, Line, Make, Peer, Ways, clock, encoder, permit};
+use peers::{BAUD, COUNTERS, Cable, Line, Make, Peer, Seen, Socat, Ways, clock, encoder, permit};
+use plc_bridge::client::{ClientSettings, Way};
 use plc_bridge::jmap::{CONTROL, Control, Kind, Order, STATUS};
+use plc_bridge::serial::{Parity, SerialLine};
 use plc_bridge::watch::read_once;
 use plc_bridge::{Facts, Settings};
 use station::inspection::ClassId;
-use station::line::{GateQueue, LineCommand, Permit, PieceResult};
+use station::line::{Answer, GateQueue, LineCommand, Permit, PieceResult, PlcLink, PlcOrder, PlcRequest};
 use station::policy::StopReasons;
 use station::units::{EncoderCount, Micros};
 use station::verdict::Verdict;
@@ -17,7 +19,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 fn settings(port: u16) -> Settings {
-    let mut settings = Settings::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), clock());
+    settings_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+}
+
+fn settings_at(way: Way) -> Settings {
+    let mut settings = Settings { plc: Some(ClientSettings::new(way)), ..Settings::alone(clock()) };
     // Generous, so that a crowded machine is not a broken link.
     settings.heartbeat_timeout = Micros::from_millis(10_000);
     let plc = settings.plc.as_mut().expect("a PLC");
@@ -106,6 +112,24 @@ async fn libmodbus_shakes_hands_over_tcp() {
     shake_hands(Make::Libmodbus, Cable::Tcp(0), settings).await;
 }
 
+/// The peer at one end of a cable, the appliance at the other. A client that finds nobody waits for the next try.
+async fn shake_hands_over_rtu(make: Make) {
+    let Some(socat) = Socat::start().await else { return };
+    let [ours, theirs] = socat.ends.clone();
+    let line = SerialLine { device: ours, baud: BAUD, parity: Parity::None };
+    shake_hands(make, Cable::Rtu(theirs), |_| settings_at(line.into())).await;
+}
+
+#[tokio::test]
+async fn pymodbus_shakes_hands_over_rtu() {
+    shake_hands_over_rtu(Make::Pymodbus).await;
+}
+
+#[tokio::test]
+async fn libmodbus_shakes_hands_over_rtu() {
+    shake_hands_over_rtu(Make::Libmodbus).await;
+}
+
 /// Rows of the table: block and field → what stood there.
 type Rows = BTreeMap<(&'static str, &'static str), String>;
 
@@ -182,8 +206,8 @@ fn zero(kind: Kind, width: u16) -> String {
     }
 }
 
-/// What the appliance never shows yet.
-const NOBODY_SHOWS: [&str; 3] = ["CommandExecuting", "SoftEventAck", "Payload"];
+/// Recipe-defined values; no recipe defines one.
+const NOBODY_SHOWS: [&str; 1] = ["Payload"];
 
 /// Says nothing by itself: the test says everything.
 const PUPPET: Ways = Ways { verdict: |_| None, permit: false, beats: false, obeys: false };
@@ -192,6 +216,8 @@ struct Stage {
     plc: Peer,
     line: Line,
     rows: Rows,
+    /// Requests of the PLC that were answered.
+    answered: usize,
 }
 
 impl Stage {
@@ -219,6 +245,27 @@ impl Stage {
         self.line.until("the piece", |seen| seen.arrivals.iter().any(|arrival| arrival.piece.0 == piece)).await;
         self.plc_sets(&[("Trigger", 0)]);
         self.shows(&[("TriggerAck", "0")]).await;
+    }
+
+    async fn clear_command(&mut self) {
+        self.plc_sets(&[("ExecuteCommand", 0), ("Command", 0)]);
+        self.shows(&[("AckCommand", "0")]).await;
+    }
+
+    /// The station does what it is asked: the next `count` requests.
+    async fn answer_requests(&mut self, count: usize) -> Vec<PlcOrder> {
+        let asked = |seen: &Seen| -> Vec<PlcRequest> {
+            let request = |link: &PlcLink| if let PlcLink::Asked(request) = link { Some(*request) } else { None };
+            seen.links.iter().filter_map(request).collect()
+        };
+        let known = self.answered;
+        self.answered += count;
+        let seen = self.line.until("the requests", |seen| asked(seen).len() >= known + count).await;
+        let requests = asked(&seen).split_off(known);
+        for request in &requests {
+            self.line.send(LineCommand::Answer(Answer { number: request.number, done: true })).await;
+        }
+        requests.into_iter().map(|request| request.order).collect()
     }
 
     async fn acknowledge_results(&mut self) {
@@ -254,7 +301,7 @@ async fn every_status_field_is_read_by_a_pymodbus_plc() {
     let (_facts, told) = watch::channel(Facts { storage_permille: 777, upload_backlog: 0x0009_0029 });
     settings.facts = Some(told);
     let line = Line::start(settings, PUPPET);
-    let mut stage = Stage { plc, line, rows: Rows::new() };
+    let mut stage = Stage { plc, line, rows: Rows::new(), answered: 0 };
     stage.line.until("the link", |seen| seen.ups == 1).await;
     the_machine(&mut stage).await;
     the_pieces(&mut stage).await;
@@ -315,16 +362,26 @@ async fn the_exceptions(stage: &mut Stage) {
     stage.shows(&[("TriggerReady", "0")]).await;
     stage.trigger(70_004).await;
     stage.shows(&[("AcqError", "1"), ("Error", "1"), ("CountMissedTriggers", "1"), ("ErrorCode", "8451")]).await;
+    stage.plc_sets(&[("ClearError", 1)]);
+    stage.shows(&[("AcqError", "0"), ("Error", "0"), ("ErrorCode", "1")]).await;
+    stage.plc_sets(&[("ClearError", 0)]);
     // A command that nobody knows.
     stage.plc_sets(&[("Command", 999), ("ExecuteCommand", 1)]);
     stage.shows(&[("CommandFailed", "1"), ("AckCommand", "999"), ("ErrorCause", "999")]).await;
-    stage.plc_sets(&[("ExecuteCommand", 0), ("Command", 0)]);
-    stage.shows(&[("AckCommand", "0")]).await;
+    stage.clear_command().await;
     // Reset.
     stage.plc_sets(&[("Command", 7), ("ExecuteCommand", 1)]);
-    stage.shows(&[("CommandCompleted", "1"), ("AckCommand", "7"), ("AcqError", "0")]).await;
-    stage.plc_sets(&[("ExecuteCommand", 0), ("Command", 0)]);
-    stage.shows(&[("AckCommand", "0")]).await;
+    stage.shows(&[("CommandCompleted", "1"), ("AckCommand", "7"), ("ErrorCause", "0")]).await;
+    stage.clear_command().await;
+    // A new lot, which takes the station.
+    stage.plc_sets(&[("LotNo", 4711), ("Command", 100), ("ExecuteCommand", 1)]);
+    stage.shows(&[("CommandExecuting", "1"), ("AckCommand", "100"), ("CommandCompleted", "0")]).await;
+    assert_eq!(stage.answer_requests(1).await, [PlcOrder::NewLot(4711)]);
+    stage.shows(&[("CommandCompleted", "1"), ("CommandExecuting", "0")]).await;
+    stage.clear_command().await;
+    stage.plc_sets(&[("SoftEvent", 0b0010_0101)]);
+    assert_eq!(stage.answer_requests(3).await, [PlcOrder::SoftEvent(0), PlcOrder::SoftEvent(2), PlcOrder::SoftEvent(5)]);
+    stage.shows(&[("SoftEventAck", "37")]).await;
     // Nobody takes the results, and only one may wait.
     stage.plc_sets(&[("BufferResultsEnable", 0), ("TriggerEnable", 1)]);
     stage.shows(&[("TriggerReady", "1")]).await;

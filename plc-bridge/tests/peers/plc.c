@@ -210,7 +210,8 @@ static int listen_tcp(const char *port) {
 }
 
 static void open_rtu(const char *device, const char *baud) {
-    bus = modbus_new_rtu(device, atoi(baud), 'E', 8, 1);
+    /* No parity: a pty has none, and says so. */
+    bus = modbus_new_rtu(device, atoi(baud), 'N', 8, 1);
     if (bus == NULL || modbus_set_slave(bus, 1) < 0 || modbus_connect(bus) < 0) die("open");
     printf("ready 0\n");
 }

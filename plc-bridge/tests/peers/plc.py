@@ -221,7 +221,8 @@ async def main():
     if way == "tcp":
         server = ModbusTcpServer(device, address=("127.0.0.1", int(where[0])))
     else:
-        server = ModbusSerialServer(device, framer=FramerType.RTU, port=where[0], baudrate=int(where[1]), parity="E")
+        # No parity: a pty has none, and says so.
+        server = ModbusSerialServer(device, framer=FramerType.RTU, port=where[0], baudrate=int(where[1]), parity="N")
     await server.serve_forever(background=True)
     say("ready", server.transport.sockets[0].getsockname()[1] if way == "tcp" else 0)
 
