@@ -2,4 +2,5 @@
 //! every event, and the running binary.
 
 pub mod binary;
+pub mod link;
 pub mod world;

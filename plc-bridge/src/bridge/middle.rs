@@ -10,6 +10,9 @@
 //!     └─────────────────────────────────────────────────┘
 //!       a connection failed · heartbeat stood still · permit did not read back
 //! ```
+//! One connection that fails puts the other in doubt (a PLC that was restarted has forgotten both, and only the first call
+//! on each tells): before the link is up again, both have been answered since.
+//!
 //! Invariants: events leave in the order feedback, readings of the piece, arrival, miss; a fault is told once per change;
 //! every image that is published after a fault has RunPermit 0.
 
@@ -35,6 +38,8 @@ pub(super) struct Middle<'a, R> {
     report: R,
     images: watch::Sender<Image>,
     connection: Option<u64>,
+    /// The outputs were answered since the poll last failed.
+    answered: bool,
     polling: bool,
     /// Last heartbeat value and when it last changed; `None` until the first look of a connection.
     heartbeat: Option<(u16, Timestamp)>,
@@ -54,6 +59,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             report,
             images,
             connection: None,
+            answered: false,
             polling: false,
             heartbeat: None,
             heartbeat_moved: false,
@@ -107,10 +113,12 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             Note::Listening(address) => (self.report)(BridgeReport::Listening(address)),
             Note::Outputs(OutputNote::Up { connection }) => {
                 self.connection = Some(connection);
+                self.answered = true;
                 self.try_up();
             }
             Note::Outputs(OutputNote::Down(fault)) => {
                 self.connection = None;
+                self.heartbeat_moved = false;
                 self.down(fault);
             }
             Note::Outputs(OutputNote::Offered { piece, handed_micros }) => {
@@ -121,7 +129,11 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
                 let micros = self.settings.clock.as_ref()().mono_micros.saturating_sub(handed_micros);
                 (self.report)(BridgeReport::Permitted { run, micros });
             }
-            Note::Outputs(OutputNote::RoundTrip { micros }) => (self.report)(BridgeReport::RoundTrip { micros }),
+            Note::Outputs(OutputNote::RoundTrip { micros }) => {
+                (self.report)(BridgeReport::RoundTrip { micros });
+                self.answered = true;
+                self.try_up();
+            }
             Note::Poll(PollNote::Up) => {
                 self.polling = true;
                 self.heartbeat = None;
@@ -129,6 +141,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             }
             Note::Poll(PollNote::Down(fault)) => {
                 self.polling = false;
+                self.answered = false;
                 self.down(fault);
             }
             Note::Poll(PollNote::Look { control, at, with_trigger, at_interval }) => {
@@ -192,7 +205,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
     }
 
     fn try_up(&mut self) {
-        if self.up || self.connection.is_none() || !self.polling || !self.heartbeat_moved {
+        if self.up || self.connection.is_none() || !self.answered || !self.polling || !self.heartbeat_moved {
             return;
         }
         self.up = true;

@@ -103,6 +103,37 @@ fn the_link_is_up_when_both_connections_are_and_the_heartbeat_moved() {
 }
 
 #[test]
+fn one_connection_that_fails_puts_the_other_in_doubt() {
+    let told = reported(|bridge, _| {
+        come_up(bridge);
+        // The PLC has forgotten both connections. Polling finds out first and is back at once; the outputs still wait.
+        bridge.note(Note::Poll(PollNote::Down(LinkFault::TimedOut)));
+        bridge.note(Note::Poll(PollNote::Up));
+        bridge.note(look(beating(3), 5));
+        bridge.note(look(beating(4), 7));
+        assert!(!bridge.up, "up on a connection that nobody answers");
+        bridge.note(Note::Outputs(OutputNote::Down(LinkFault::TimedOut)));
+        bridge.note(Note::Outputs(OutputNote::Up { connection: 2 }));
+        bridge.note(look(beating(5), 9));
+        assert!(bridge.up);
+        // The other way round.
+        bridge.note(Note::Outputs(OutputNote::Down(LinkFault::Disconnected)));
+        bridge.note(Note::Outputs(OutputNote::Up { connection: 3 }));
+        assert!(!bridge.up, "up without a look");
+        bridge.note(look(beating(6), 11));
+        // An answered write is proof enough: nothing was wrong with that connection.
+        bridge.note(Note::Poll(PollNote::Down(LinkFault::Disconnected)));
+        bridge.note(Note::Poll(PollNote::Up));
+        bridge.note(look(beating(7), 13));
+        bridge.note(look(beating(8), 15));
+        assert!(!bridge.up);
+        bridge.note(Note::Outputs(OutputNote::RoundTrip { micros: 100 }));
+    });
+    let told: Vec<&String> = told.iter().filter(|words| words.contains("Up") || words.contains("Down")).collect();
+    assert_eq!(told, ["Up", "Down(TimedOut)", "Up", "Down(Disconnected)", "Up", "Down(Disconnected)", "Up"]);
+}
+
+#[test]
 fn a_stop_is_in_the_next_write_whatever_waits_before_it() {
     reported(|bridge, newest| {
         come_up(bridge);

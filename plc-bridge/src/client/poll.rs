@@ -111,10 +111,23 @@ impl<'a> Poll<'a> {
 
     /// Serial and user data once more after the latch was asked for: whatever order the PLC writes in, they are whole now.
     /// A PLC that has no registers there has no user data.
+    ///
+    /// The serial is read twice by that. If the two differ, the PLC was still writing, or something between answers from a
+    /// memory of its own (a gateway that hangs gave the serial of the piece before): then a third look must agree with the
+    /// second, or the piece has no serial and no user data, because those of another piece are worse than none.
     async fn read_user_data(&self, wire: Wire, mut words: Vec<u16>) -> Result<(Wire, Control), WireError> {
-        let (wire, latched) = wire.read(self.plc.control_base.saturating_add(CONTROL_LATCHED), CONTROL_LEN - CONTROL_LATCHED).await?;
+        let from = usize::from(CONTROL_LATCHED).min(words.len());
+        let (mut wire, latched) = wire.read(self.plc.control_base.saturating_add(CONTROL_LATCHED), CONTROL_LEN - CONTROL_LATCHED).await?;
         match latched {
-            Ok(latched) => drop(words.splice(usize::from(CONTROL_LATCHED).min(words.len()).., latched)),
+            Ok(latched) => {
+                let mut agreed = latched.starts_with(&words[from..]);
+                if !agreed {
+                    let again;
+                    (wire, again) = wire.must_read(self.plc.control_base, CONTROL_HEAD).await?;
+                    agreed = again.get(from..).is_some_and(|serial| latched.starts_with(serial));
+                }
+                drop(words.splice(from.., if agreed { latched } else { Vec::new() }));
+            }
             Err(refusal) => debug!(error = &refusal as &dyn Error, "the PLC has no user data"),
         }
         Ok((wire, Control::decode(&words, self.settings.order)))

@@ -2,23 +2,30 @@
 //!
 //! It exists so that the appliance can be tried, tested and shown without a line, over the same wire as with one. The
 //! program (`program`) scans one memory (`bank`) every few milliseconds; sensors (`process`) scatter, drift and jump by
-//! seed; a `SimHandle` causes trouble and watches.
+//! seed; a `SimHandle` causes trouble and watches; an auditor (`audit`) counts what clients write. `hostile` stands in
+//! front of it and misbehaves.
 //!
 //! Invariant: a request sees the memory between two scans, never within one.
 
+mod audit;
 mod bank;
+mod dice;
+mod handle;
+pub mod hostile;
 mod process;
 mod program;
 mod server;
 
+pub use audit::Audit;
 pub use bank::{Bank, CONTROL_BASE, STATUS_BASE, TAGS_BASE, TAGS_LEN, TALLY_BASE, TALLY_LEN};
+pub use handle::{Outage, SimHandle};
 pub use process::{Disturbance, Shift, SimTag, default_tags};
-pub use server::{Outage, Sim, SimHandle};
+pub use server::Sim;
 
 use crate::jmap::{Field, Kind};
 use crate::map::TagSpec;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the line did, from holding register 2100 on.
 pub const TALLY: &[Field] = &[
@@ -60,6 +67,10 @@ pub struct SimSettings {
     pub lot_size: u32,
     /// Time between two scans.
     pub scan_interval: Duration,
+    /// Of it, time in which the program works and no request is answered. Zero: no request ever waits.
+    pub scan_time: Duration,
+    /// A scan takes up to so much longer, drawn anew for each.
+    pub scan_jitter: Duration,
     /// Encoder counts from piece to piece.
     pub pitch: u32,
     /// Encoder counts from camera to gate.
@@ -88,6 +99,8 @@ impl Default for SimSettings {
             lot: 1,
             lot_size: 500,
             scan_interval: Duration::from_millis(2),
+            scan_time: Duration::ZERO,
+            scan_jitter: Duration::ZERO,
             pitch: 1000,
             gate_offset: 3000,
             encoder_start: 0,
@@ -154,6 +167,8 @@ pub struct Observed {
     pub encoder: u32,
     /// The RunPermit bit in memory.
     pub run_permit: bool,
+    /// When the bit last went from 1 to 0.
+    pub permit_fell: Option<Instant>,
     /// The belt is allowed to move, and does.
     pub line_running: bool,
     /// VisionHeartbeat moves.

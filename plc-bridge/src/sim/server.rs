@@ -1,88 +1,116 @@
-//! The simulated PLC's server and the hand that disturbs it.
+//! The simulated PLC's server: who may see the memory, and when.
 //!
-//! Invariants: the memory is locked for one request or one scan, never across an await; a closed outage ends every
-//! connection and accepts none; a silent outage answers late, with what was asked for.
+//! ```text
+//!   scan  ▐████▌          ▐██████▌         ▐███▌            scan_time ± jitter: nobody is answered
+//!         │    └ outputs   │      └ outputs │   └ outputs
+//!         └ inputs         └ inputs         └ inputs
+//!   requests    └──┬──┘          └──┬──┘        └── answered between two scans, in the order in which they came
+//! ```
+//! Invariants: the memory is locked for one request or one scan, never across an await; nothing is answered within a scan;
+//! a closed outage ends every connection and accepts none; a silent outage answers late, with what was asked for; a
+//! request of a connection from before a loss of power changes nothing.
 
+use super::audit::Auditor;
 use super::bank::Bank;
-use super::process::Disturbance;
+use super::dice::Dice;
+use super::handle::{Outage, SimHandle};
 use super::program::Program;
 use super::{Observed, SimSettings};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_modbus::server::Service;
 use tokio_modbus::server::tcp::Server;
 use tokio_modbus::{ExceptionCode, Request, Response};
 use tracing::{debug, info};
 
-/// How the PLC is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outage {
-    /// Connections are closed, new ones end at once.
-    Closed,
-    /// Connections stay, answers come only when it is over.
-    Silent,
+#[derive(Debug)]
+pub(super) struct Plc {
+    pub(super) bank: Bank,
+    pub(super) program: Program,
+    pub(super) auditor: Auditor,
+    /// Counts up with every loss of power.
+    pub(super) power: u64,
 }
 
 #[derive(Debug)]
-struct Plc {
-    bank: Bank,
-    program: Program,
-}
-
-#[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
+    pub(super) settings: SimSettings,
     plc: Mutex<Plc>,
-    outage: watch::Sender<Option<(Outage, Instant)>>,
-    seen: watch::Sender<Observed>,
+    pub(super) outage: watch::Sender<Option<(Outage, Instant)>>,
+    pub(super) seen: watch::Sender<Observed>,
+    scanning: watch::Sender<bool>,
+    connections: AtomicU64,
 }
 
 impl Shared {
-    fn plc(&self) -> MutexGuard<'_, Plc> {
+    pub(super) fn new(settings: SimSettings) -> Arc<Self> {
+        let program = Program::new(settings.clone());
+        let plc = Plc { bank: Bank::default(), program, auditor: Auditor::default(), power: 0 };
+        Arc::new(Self {
+            settings,
+            plc: Mutex::new(plc),
+            outage: watch::Sender::new(None),
+            seen: watch::Sender::new(Observed::default()),
+            scanning: watch::Sender::new(false),
+            connections: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn plc(&self) -> MutexGuard<'_, Plc> {
         // A scan that panicked leaves memory that is still memory.
         self.plc.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn is_out(&self, outage: Outage) -> bool {
+        matches!(*self.outage.borrow(), Some((now, until)) if now == outage && Instant::now() < until)
+    }
+
+    /// A new connection, numbered.
+    pub(super) fn answers(self: &Arc<Self>) -> Answers {
+        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Answers { shared: Arc::clone(self), connection, power: self.plc().power }
+    }
 }
 
-/// The simulated PLC.
+/// The simulated PLC behind `D`: a listening socket, or a serial line.
 #[derive(Debug)]
-pub struct Sim {
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    address: SocketAddr,
-    scan_interval: Duration,
+pub struct Sim<D = TcpListener> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) door: D,
+}
+
+impl<D> Sim<D> {
+    /// A hand on it.
+    #[must_use]
+    pub fn handle(&self) -> SimHandle {
+        SimHandle { shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl Sim {
     /// Listens at `address` (port 0 = any free port).
     ///
     /// # Errors
-    /// If the address cannot be bound.
+    /// If the address cannot be bound, or its address cannot be read back.
     pub async fn bind(address: SocketAddr, settings: SimSettings) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let scan_interval = settings.scan_interval;
-        let plc = Plc { bank: Bank::default(), program: Program::new(settings) };
-        let shared = Shared { plc: Mutex::new(plc), outage: watch::Sender::new(None), seen: watch::Sender::new(Observed::default()) };
-        Ok(Self { shared: Arc::new(shared), listener, address, scan_interval })
+        let door = TcpListener::bind(address).await?;
+        door.local_addr()?;
+        Ok(Self { shared: Shared::new(settings), door })
     }
 
     /// Where it listens.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// A hand on it.
-    #[must_use]
-    pub fn handle(&self) -> SimHandle {
-        SimHandle { shared: Arc::clone(&self.shared) }
+    pub fn local_addr(&self) -> SocketAddr {
+        // It was read once in `bind`; a socket does not forget its address.
+        self.door.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Runs the program and serves clients until `stop` resolves.
@@ -90,49 +118,72 @@ impl Sim {
     /// # Errors
     /// If the listening socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> io::Result<()> {
-        info!(address = %self.address, "the simulated PLC listens");
-        let server = Server::new(self.listener);
+        info!(address = %self.local_addr(), "the simulated PLC listens");
+        let server = Server::new(self.door);
         tokio::select! {
             () = stop => Ok(()),
             ended = serve(&server, &self.shared) => ended,
-            () = scan(&self.shared, self.scan_interval) => Ok(()),
+            () = scan(&self.shared) => Ok(()),
         }
     }
 }
 
-async fn scan(shared: &Shared, every: Duration) {
-    let mut ticks = interval(every);
+/// Scans for ever. Without power nothing is scanned, and the first scan after it is that of a fresh program.
+pub(super) async fn scan(shared: &Shared) {
+    let SimSettings { seed, scan_interval, scan_time, scan_jitter, .. } = shared.settings;
+    let mut ticks = interval(scan_interval);
     // Scans that were missed on a busy machine are not made up for: the belt moves by time, not by scans.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
+    let mut number = 0;
     loop {
         ticks.tick().await;
+        if shared.is_out(Outage::PowerLost) {
+            last = Instant::now();
+            continue;
+        }
+        if !scan_time.is_zero() {
+            number += 1;
+            shared.scanning.send_replace(true);
+            sleep(jittered(scan_time, scan_jitter, &mut Dice::of(seed, number))).await;
+        }
         let now = Instant::now();
-        let observed = {
+        let mut observed = {
             let mut plc = shared.plc();
-            let Plc { bank, program } = &mut *plc;
+            let Plc { bank, program, .. } = &mut *plc;
             program.scan(bank, now - last);
             program.seen.clone()
         };
+        shared.scanning.send_if_modified(std::mem::take);
         last = now;
+        let before = shared.seen.borrow();
+        let fell = before.run_permit && !observed.run_permit;
+        observed.permit_fell = if fell { Some(now.into_std()) } else { before.permit_fell };
+        drop(before);
         shared.seen.send_replace(observed);
     }
 }
 
-/// Serves until the socket fails. A closed outage drops the server's future, and with it every connection.
+/// `time`, up to `jitter` longer.
+fn jittered(time: Duration, jitter: Duration, dice: &mut Dice) -> Duration {
+    let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
+    time + Duration::from_micros(dice.below(most.saturating_add(1)))
+}
+
+/// Serves until the socket fails. An outage that closes drops the server's future, and with it every connection.
 async fn serve(server: &Server, shared: &Arc<Shared>) -> io::Result<()> {
     let mut outage = shared.outage.subscribe();
     loop {
         let accept = |stream: TcpStream, peer: SocketAddr| {
-            let closed = matches!(*shared.outage.borrow(), Some((Outage::Closed, until)) if Instant::now() < until);
-            let shared = Arc::clone(shared);
+            let closed = shared.is_out(Outage::Closed) || shared.is_out(Outage::PowerLost);
+            let answers = shared.answers();
             async move {
                 debug!(%peer, closed, "a client connects");
                 if closed {
                     return Ok(None);
                 }
                 stream.set_nodelay(true)?;
-                Ok(Some((Answers { shared }, stream)))
+                Ok(Some((answers, stream)))
             }
         };
         tokio::select! {
@@ -142,18 +193,57 @@ async fn serve(server: &Server, shared: &Arc<Shared>) -> io::Result<()> {
     }
 }
 
-/// Waits until a closed outage begins; false if nobody can begin one any more.
+/// Waits until an outage begins that ends connections; false if nobody can begin one any more.
 async fn next_closed(outage: &mut watch::Receiver<Option<(Outage, Instant)>>) -> bool {
     while outage.changed().await.is_ok() {
-        if matches!(*outage.borrow_and_update(), Some((Outage::Closed, _))) {
+        if matches!(*outage.borrow_and_update(), Some((Outage::Closed | Outage::PowerLost, _))) {
             return true;
         }
     }
     false
 }
 
-struct Answers {
+/// What one connection is answered.
+pub(super) struct Answers {
     shared: Arc<Shared>,
+    connection: u64,
+    power: u64,
+}
+
+impl Answers {
+    pub(super) fn answer(&self, request: Request<'static>) -> impl Future<Output = Result<Response, ExceptionCode>> + Send + use<> {
+        let (shared, connection, power) = (Arc::clone(&self.shared), self.connection, self.power);
+        async move {
+            let silence = *shared.outage.borrow();
+            if let Some((Outage::Silent, until)) = silence {
+                sleep_until(until).await;
+            }
+            // The sender lives in `shared`; should waiting fail nevertheless, nobody scans.
+            if shared.scanning.subscribe().wait_for(|scanning| !scanning).await.is_err() {
+                debug!("the simulated PLC does not scan any more");
+            }
+            let mut plc = shared.plc();
+            if plc.power != power {
+                return Err(ExceptionCode::ServerDeviceFailure);
+            }
+            let response = plc.bank.answer(&request)?;
+            if writes(&request) {
+                let Plc { bank, auditor, .. } = &mut *plc;
+                auditor.note(connection, &bank.status);
+            }
+            Ok(response)
+        }
+    }
+}
+
+const fn writes(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::WriteSingleRegister(..)
+            | Request::WriteMultipleRegisters(..)
+            | Request::MaskWriteRegister(..)
+            | Request::ReadWriteMultipleRegisters(..)
+    )
 }
 
 impl Service for Answers {
@@ -163,83 +253,6 @@ impl Service for Answers {
     type Future = Pin<Box<dyn Future<Output = Result<Response, ExceptionCode>> + Send>>;
 
     fn call(&self, request: Self::Request) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let silence = *shared.outage.borrow();
-            if let Some((Outage::Silent, until)) = silence {
-                sleep_until(until).await;
-            }
-            shared.plc().bank.answer(&request)
-        })
-    }
-}
-
-/// Watches a simulated PLC and causes trouble. Every change is seen by the next scan.
-#[derive(Debug, Clone)]
-pub struct SimHandle {
-    shared: Arc<Shared>,
-}
-
-impl SimHandle {
-    /// The line after its last scan.
-    #[must_use]
-    pub fn observe(&self) -> Observed {
-        self.shared.seen.borrow().clone()
-    }
-
-    /// Waits until the line is as `wanted` and gives what was seen then; put a deadline around it.
-    pub async fn wait_until(&self, mut wanted: impl FnMut(&Observed) -> bool) -> Observed {
-        let mut seen = self.shared.seen.subscribe();
-        // The sender lives in `self.shared`, so waiting cannot fail; should it, the last state is the answer.
-        match seen.wait_for(|observed| wanted(observed)).await {
-            Ok(observed) => observed.clone(),
-            Err(_) => self.observe(),
-        }
-    }
-
-    /// Holding registers as a client would read them; `None` if not all of them exist.
-    #[must_use]
-    pub fn holding(&self, address: u16, count: u16) -> Option<Vec<u16>> {
-        self.shared.plc().bank.holding(address, count).map(<[u16]>::to_vec)
-    }
-
-    /// Something goes wrong with the process.
-    pub fn disturb(&self, disturbance: Disturbance) {
-        self.shared.plc().program.faults.process.push(disturbance);
-    }
-
-    /// The PLC is absent for `duration`.
-    pub fn outage(&self, outage: Outage, duration: Duration) {
-        self.shared.outage.send_replace(Some((outage, Instant::now() + duration)));
-    }
-
-    /// PlcHeartbeat stands still, or moves again.
-    pub fn freeze_heartbeat(&self, frozen: bool) {
-        self.shared.plc().program.faults.heartbeat_frozen = frozen;
-    }
-
-    /// RejectBinFull.
-    pub fn fill_bin(&self, full: bool) {
-        self.shared.plc().program.faults.bin_full = full;
-    }
-
-    /// EStop: the belt stands whatever the appliance permits.
-    pub fn press_estop(&self, pressed: bool) {
-        self.shared.plc().program.faults.estop = pressed;
-    }
-
-    /// The key switch StopInhibit.
-    pub fn turn_inhibit(&self, inhibit: bool) {
-        self.shared.plc().program.faults.stop_inhibit = inhibit;
-    }
-
-    /// The next piece is a challenge piece.
-    pub fn next_is_golden(&self) {
-        self.shared.plc().program.faults.golden_next = true;
-    }
-
-    /// The next `count` rejects are not confirmed.
-    pub fn lose_confirmations(&self, count: u32) {
-        self.shared.plc().program.faults.confirmations_lost = count;
+        Box::pin(self.answer(request))
     }
 }
