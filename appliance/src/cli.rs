@@ -1,5 +1,9 @@
 //! The command line: what `jidoka` can be asked to do, and nothing of how.
 
+mod plc;
+
+pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcWatch, SymbolFormat};
+
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -142,43 +146,6 @@ pub struct Replay {
     /// Print every effect
     #[arg(long)]
     pub effects: bool,
-}
-
-/// The PLC's side.
-#[derive(Debug, Subcommand)]
-pub enum Plc {
-    /// Run the simulated conveyor PLC: a real Modbus TCP server
-    Sim(PlcSim),
-    /// Show the live registers of a PLC with names, values and quality
-    Watch(PlcWatch),
-}
-
-/// The simulated PLC.
-#[derive(Debug, Args)]
-pub struct PlcSim {
-    /// Where it listens
-    #[arg(long, default_value = "127.0.0.1:1502")]
-    pub listen: SocketAddr,
-    /// Pieces per minute; 0 = the next piece as soon as the last one was judged
-    #[arg(long, default_value_t = 60)]
-    pub pace: u32,
-    /// Seed of the process noise
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
-}
-
-/// A PLC to look at.
-#[derive(Debug, Args)]
-pub struct PlcWatch {
-    /// Its address
-    #[arg(long, default_value = "127.0.0.1:1502")]
-    pub plc: SocketAddr,
-    /// Read once, print, and leave
-    #[arg(long)]
-    pub once: bool,
-    /// Seconds between two readings
-    #[arg(long, default_value_t = 1)]
-    pub every_secs: u64,
 }
 
 /// A new user.

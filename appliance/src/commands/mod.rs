@@ -1,5 +1,6 @@
 //! One function per command: from arguments to the parts of the appliance, and from errors to exit codes.
 
+mod doctor;
 mod plc;
 mod replay;
 mod station;
@@ -53,12 +54,13 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => station::run(&args),
         Command::Demo(args) => Ok(crate::demo::demo(&args)?),
         Command::Check(args) => station::check(&args),
-        Command::Doctor(args) => station::doctor(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Verify(args) => verify(&args),
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),
+        Command::Plc(Plc::Symbols(args)) => plc::symbols(&args),
         Command::UserAdd(args) => user_add(&args),
     }
 }

@@ -7,6 +7,7 @@
 //! has a default that is not written in the file (policy, thresholds' source, deadlines, gate, limits are required keys);
 //! units stand in the keys; paths are absolute or relative to the folder of the file.
 
+mod plc;
 mod problem;
 mod raw;
 mod template;
@@ -14,6 +15,7 @@ mod template;
 mod tests;
 mod validate;
 
+pub use plc::{HandshakeSettings, LinkSettings, PlcSettings, ServerPort, ServerSettings, SourceSettings, TagSettings, WriteAllowed};
 pub use problem::{Problem, Problems};
 pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
@@ -47,8 +49,14 @@ pub struct Settings {
     pub model: ModelSettings,
     /// What is good. `[recipe]`
     pub recipe: RecipeSettings,
-    /// How to reach the PLC, and what to read there. `[plc]`
-    pub plc: PlcSettings,
+    /// The PLC that this station is a client of, and what to read there; none if the PLC is the client. `[plc]`
+    pub plc: Option<PlcSettings>,
+    /// This station's own Modbus server. `[modbus_server]`
+    pub modbus_server: Option<ServerSettings>,
+    /// What is agreed with the one that shakes hands: the PLC of `[plc]`, or else the client of `[modbus_server]`.
+    pub handshake: HandshakeSettings,
+    /// PLCs that only give readings. `[[source]]`
+    pub sources: Vec<SourceSettings>,
     /// What is charted. `[[characteristic]]`
     pub characteristics: Vec<Characteristic>,
     /// When the line stops. `[stop_policy]`
@@ -137,107 +145,6 @@ pub struct RecipeSettings {
     pub verdict_deadline: Micros,
     /// How grades are given.
     pub rubric: Rubric,
-}
-
-/// `[plc]`: role C of the Modbus contract, the appliance being the client.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PlcSettings {
-    /// Host of the PLC, a name or an address.
-    pub host: String,
-    /// Its TCP port.
-    pub port: u16,
-    /// Modbus unit identifier.
-    pub unit_id: u8,
-    /// First holding register of the control block (PLC → appliance), 96 registers.
-    pub control_base: u16,
-    /// First holding register of the status block (appliance → PLC), 128 registers.
-    pub status_base: u16,
-    /// Registers that may be written, as pairs of first and last; they lie in the status block and cover its named part.
-    /// Said apart from `status_base` so that one wrong digit in either is found before anything is written.
-    pub write_allowed: Vec<(u16, u16)>,
-    /// 32-bit values have their low word first.
-    pub word_swap: bool,
-    /// The bytes of each word are swapped.
-    pub byte_swap: bool,
-    /// How often the control block is read, and with a trigger the tags that belong to the piece.
-    pub poll_interval_millis: u64,
-    /// A connection that does not come up in this time has failed.
-    pub connect_timeout_millis: u64,
-    /// A request that is not answered in this time has failed, and with it the connection.
-    pub request_timeout_millis: u64,
-    /// `PlcHeartbeat` unchanged for this long means that the link is down.
-    pub plc_heartbeat_timeout_millis: u64,
-    /// `VisionHeartbeat` unchanged for this long makes the PLC stop the line. It is set in the PLC's program; here it is
-    /// only compared with the time-outs, and the simulated PLC takes it.
-    pub vision_heartbeat_timeout_millis: u64,
-    /// Belt travel from the camera to the reject gate.
-    pub gate_offset_counts: u32,
-    /// Belt travel past the gate after which a reject without confirmation counts as unconfirmed.
-    pub gate_slack_counts: u32,
-    /// What is read from the process.
-    pub tags: Vec<TagSettings>,
-}
-
-/// `[[plc.tag]]`: a process value in holding registers. Its value is `raw × scale + offset` in `unit`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TagSettings {
-    /// Name, unique.
-    pub name: Arc<str>,
-    /// First holding register, 0-based.
-    pub address: u16,
-    /// How it is written there.
-    pub kind: TagKind,
-    /// Factor, not 0.
-    pub scale: f64,
-    /// Summand, in `unit`.
-    pub offset: f64,
-    /// Unit, for example `um` or `Cel` (UCUM).
-    pub unit: Arc<str>,
-    /// A value below this is bad, in `unit`.
-    pub min: f64,
-    /// A value above this is bad, in `unit`.
-    pub max: f64,
-    /// When it is read.
-    pub sample: TagSample,
-    /// A value older than this is stale.
-    pub stale_after_millis: u64,
-}
-
-/// How a number is written in registers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TagKind {
-    /// One register, unsigned.
-    U16,
-    /// One register, two's complement.
-    I16,
-    /// Two registers, unsigned.
-    U32,
-    /// Two registers, two's complement.
-    I32,
-    /// Two registers, IEEE 754.
-    F32,
-}
-
-impl TagKind {
-    /// How many registers it takes.
-    #[must_use]
-    pub const fn registers(self) -> u16 {
-        match self {
-            Self::U16 | Self::I16 => 1,
-            Self::U32 | Self::I32 | Self::F32 => 2,
-        }
-    }
-}
-
-/// When a tag is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TagSample {
-    /// Once per piece, at its trigger.
-    Trigger,
-    /// Again and again, this far apart.
-    Interval(Micros),
 }
 
 /// `[page]`
@@ -384,8 +291,8 @@ impl Settings {
             classes,
             rubric: self.recipe.rubric.clone(),
             verdict_deadline: self.recipe.verdict_deadline,
-            gate_offset: self.plc.gate_offset_counts,
-            gate_slack: self.plc.gate_slack_counts,
+            gate_offset: self.handshake.gate_offset_counts,
+            gate_slack: self.handshake.gate_slack_counts,
             characteristics: self.characteristics.clone(),
             stop: self.stop_policy.clone(),
         })

@@ -80,6 +80,8 @@ pub(super) struct Section<'s> {
     missing: RefCell<Vec<(&'static str, String)>>,
     /// False if the keys that belong here are not known, because the one that decides it is wrong.
     closed: Cell<bool>,
+    /// True if somebody else reads it and tells what is unknown or missing.
+    silent: Cell<bool>,
 }
 
 /// A value, and where it stands.
@@ -91,7 +93,16 @@ struct Leaf<'s> {
 
 impl<'s> Section<'s> {
     fn new(sheet: &'s Sheet<'s>, path: String, line: Option<usize>, table: Option<&'s DeTable<'s>>) -> Self {
-        Self { sheet, path, line, table, asked: RefCell::default(), missing: RefCell::default(), closed: Cell::new(true) }
+        Self {
+            sheet,
+            path,
+            line,
+            table,
+            asked: RefCell::default(),
+            missing: RefCell::default(),
+            closed: Cell::new(true),
+            silent: Cell::new(false),
+        }
     }
 
     /// Lets keys pass that nobody asked for.
@@ -138,6 +149,14 @@ impl<'s> Section<'s> {
             self.missing.borrow_mut().push((key, format!("add `{key} = …`, {form}")));
         }
         leaf
+    }
+
+    /// Tells that a key must be there, unless it is there misspelt. For keys that are required only because of others.
+    pub(super) fn misses(&self, key: &'static str, mend: impl Into<String>) {
+        self.asked.borrow_mut().insert(key);
+        if self.table.is_some() {
+            self.missing.borrow_mut().push((key, mend.into()));
+        }
     }
 
     fn refuse(&self, leaf: &Leaf<'_>, what: String, form: &str) {
@@ -193,11 +212,35 @@ impl<'s> Section<'s> {
         self.find(key)?.value.as_str()
     }
 
+    /// As [`Self::glance`], a whole number.
+    pub(super) fn glance_whole<T: TryFrom<i64>>(&self, key: &'static str) -> Option<T> {
+        let leaf = self.find(key)?;
+        let DeValue::Integer(digits) = leaf.value else { return None };
+        i64::from_str_radix(digits.as_str(), digits.radix()).ok().and_then(|number| T::try_from(number).ok())
+    }
+
     /// A whole number within `range`.
     pub(super) fn whole<T: Copy + Display + PartialOrd + TryFrom<i64>>(&self, key: &'static str, range: RangeInclusive<T>) -> Option<T> {
         let form = format!("a whole number from {} to {}", range.start(), range.end());
         let leaf = self.required(key, &form)?;
         self.whole_leaf(&leaf, &range, &form)
+    }
+
+    /// A whole number within `range`, or `default` if the key is not there.
+    pub(super) fn whole_or<T>(&self, key: &'static str, range: RangeInclusive<T>, default: T) -> Option<T>
+    where
+        T: Copy + Display + PartialOrd + TryFrom<i64>,
+    {
+        Some(self.optional_whole(key, range)?.unwrap_or(default))
+    }
+
+    /// A whole number within `range`, if the key is there; the outer `None` means that it is there and wrong.
+    pub(super) fn optional_whole<T>(&self, key: &'static str, range: RangeInclusive<T>) -> Option<Option<T>>
+    where
+        T: Copy + Display + PartialOrd + TryFrom<i64>,
+    {
+        let form = format!("a whole number from {} to {}", range.start(), range.end());
+        self.optional(key).map_or(Some(None), |leaf| self.whole_leaf(&leaf, &range, &form).map(Some))
     }
 
     fn whole_leaf<T: PartialOrd + TryFrom<i64>>(&self, leaf: &Leaf<'_>, range: &RangeInclusive<T>, form: &str) -> Option<T> {
@@ -212,13 +255,15 @@ impl<'s> Section<'s> {
 
     /// A number within `range`, with or without a decimal point.
     pub(super) fn real(&self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
-        let form = if range.end().is_finite() {
-            format!("a number from {} to {}", range.start(), range.end())
-        } else {
-            "a finite number".to_owned()
-        };
+        let form = real_form(&range);
         let leaf = self.required(key, &form)?;
         self.real_leaf(&leaf, &range, &form)
+    }
+
+    /// A number within `range`, or `default` if the key is not there.
+    pub(super) fn real_or(&self, key: &'static str, range: RangeInclusive<f64>, default: f64) -> Option<f64> {
+        let form = real_form(&range);
+        self.optional(key).map_or(Some(default), |leaf| self.real_leaf(&leaf, &range, &form))
     }
 
     fn real_leaf(&self, leaf: &Leaf<'_>, range: &RangeInclusive<f64>, form: &str) -> Option<f64> {
@@ -239,6 +284,17 @@ impl<'s> Section<'s> {
         let form = "true or false";
         let leaf = self.required(key, form)?;
         leaf.value.as_bool().or_else(|| self.wrong_type(&leaf, form))
+    }
+
+    /// `true` or `false`, if the key is there; the outer `None` means that it is there and wrong.
+    pub(super) fn optional_flag(&self, key: &'static str) -> Option<Option<bool>> {
+        let Some(leaf) = self.optional(key) else { return Some(None) };
+        leaf.value.as_bool().or_else(|| self.wrong_type(&leaf, "true or false")).map(Some)
+    }
+
+    /// `true` or `false`, or `default` if the key is not there.
+    pub(super) fn flag_or(&self, key: &'static str, default: bool) -> Option<bool> {
+        Some(self.optional_flag(key)?.unwrap_or(default))
     }
 
     /// One of a few words.
@@ -290,20 +346,35 @@ impl<'s> Section<'s> {
         self.without_repetition(&leaf, list)
     }
 
-    /// A list of pairs `[first, last]` of register addresses.
-    pub(super) fn register_ranges(&self, key: &'static str) -> Option<Vec<(u16, u16)>> {
+    /// A list of register ranges, each a pair `[first, last]` or a table that `table` reads.
+    pub(super) fn register_ranges<T>(
+        &self,
+        key: &'static str,
+        pair: impl Fn(u16, u16) -> T,
+        table: impl Fn(&Section<'s>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let form = "a list of pairs [first, last] of register addresses from 0 to 65535";
         let leaf = self.required(key, form)?;
-        self.list(&leaf, form, |pair| {
-            let ends = self.list(pair, form, |end| self.whole_leaf(end, &(0..=u16::MAX), form))?;
+        self.list(&leaf, form, |item| {
+            if let Some(entry) = item.value.as_table() {
+                return table(&Section::new(self.sheet, item.path.clone(), Some(item.line), Some(entry)));
+            }
+            let ends = self.list(item, form, |end| self.whole_leaf(end, &(0..=u16::MAX), form))?;
             match ends[..] {
-                [first, last] if first <= last => Some((first, last)),
+                [first, last] if first <= last => Some(pair(first, last)),
                 _ => {
-                    self.refuse(pair, "this is not a first and a last address".to_owned(), form);
+                    self.refuse(item, "this is not a first and a last address".to_owned(), form);
                     None
                 }
             }
         })
+    }
+
+    /// A list of texts, each read by `item`, which says what is wrong with it; empty if the key is not there.
+    pub(super) fn texts<T: PartialEq>(&self, key: &'static str, form: &str, item: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let Some(leaf) = self.optional(key) else { return Some(Vec::new()) };
+        let list = self.list(&leaf, form, |leaf| item(self.as_text(leaf, form)?).map_err(|what| self.refuse(leaf, what, form)).ok())?;
+        self.without_repetition(&leaf, list)
     }
 
     fn without_repetition<T: PartialEq>(&self, leaf: &Leaf<'_>, list: Vec<T>) -> Option<Vec<T>> {
@@ -371,9 +442,21 @@ impl<'s> Section<'s> {
         self.list(&leaf, &form, open).unwrap_or_default()
     }
 
+    /// As [`Self::sections`], for a look at what is read elsewhere: nothing is told of them.
+    pub(super) fn glance_sections(&self, key: &'static str) -> Vec<Section<'s>> {
+        let Some(items) = self.find(key).and_then(|leaf| leaf.value.as_array()) else { return Vec::new() };
+        let look = |(index, item): (usize, &'s Spanned<DeValue<'s>>)| {
+            let path = format!("{}[{}]", self.path_of(key), index + 1);
+            let section = Section::new(self.sheet, path, Some(self.sheet.line(item.span())), item.get_ref().as_table());
+            section.silent.set(true);
+            section
+        };
+        items.iter().enumerate().map(look).collect()
+    }
+
     fn tell_unknown_and_missing(&self) {
         let Some(table) = self.table else { return };
-        if !self.sheet.broken.is_empty() {
+        if self.silent.get() || !self.sheet.broken.is_empty() {
             return;
         }
         let asked = self.asked.take();
@@ -404,6 +487,14 @@ impl Drop for Section<'_> {
 
 fn alternatives<T>(words: &[(&str, T)]) -> String {
     words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+fn real_form(range: &RangeInclusive<f64>) -> String {
+    match (range.start().is_finite(), range.end().is_finite()) {
+        (true, true) => format!("a number from {} to {}", range.start(), range.end()),
+        (true, false) => format!("a finite number, {} or more", range.start()),
+        _ => "a finite number".to_owned(),
+    }
 }
 
 fn article(kind: &str) -> String {

@@ -1,5 +1,7 @@
 //! What the settings promise to a person with a wrong file: every problem, its line, its key, its mend.
 
+mod modbus;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -48,8 +50,9 @@ fn the_sample_is_valid_and_says_what_it_seems_to_say() {
     assert_eq!(settings.camera.source, CameraSource::Generated { seed: 7, bad_share: 0.08 });
     assert_eq!(settings.recipe.verdict_deadline, Micros(1_000_000));
     assert_eq!(settings.recipe.rubric.bands.len(), 3);
-    assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 5020));
-    assert_eq!(settings.plc.tags.len(), 5);
+    let plc = settings.plc.as_ref().expect("[plc] is there");
+    assert_eq!(plc.link, LinkSettings::Tcp { host: "127.0.0.1".to_owned(), port: 5020 });
+    assert_eq!((plc.tags.len(), plc.commissioning), (5, false));
     assert_eq!(settings.characteristics.len(), 7);
     assert_eq!(settings.characteristics[0].stop_rules.nelson, [1, 2]);
     assert_eq!(settings.page.listen.to_string(), "127.0.0.1:8080");
@@ -206,7 +209,7 @@ fn register_addresses_that_overlap_are_told() {
     );
     check(
         &[("address = 2006\n", "address = 65535\n")],
-        &["@address = 65535@: plc.tag[4].address: its second register would be 65536 (mend: write 65534 or less)"],
+        &["@address = 65535@: plc.tag[4].address: its last register would be 65536 (mend: write 65534 or less)"],
     );
     check(
         &[("name = \"oven_zone_2\"\naddress", "name = \"oven_zone_1\" # again\naddress")],
@@ -266,7 +269,13 @@ fn nothing_beyond_the_status_block_may_be_written() {
             "@write_allowed = @: plc.write_allowed[2]: this is not a first and a last address (mend: write a list of pairs [first, last] of register addresses from 0 to 65535)",
         ],
     );
-    assert!(parse(&sample_with(&[("[[1000, 1127]]", "[[1000, 1031], [1032, 1063]]")])).is_ok());
+    check(
+        &[("[[1000, 1127]]", "[[1000, 1031], [1032, 1063]]")],
+        &[
+            "@write_allowed = @: plc.write_allowed: 1000…1063 are written in one request, which no entry allows alone (mend: cover them with one entry, for example [[1000, 1127]])",
+        ],
+    );
+    assert!(parse(&sample_with(&[("[[1000, 1127]]", "[[1000, 1063]]")])).is_ok());
 }
 
 #[test]
@@ -441,7 +450,7 @@ fn the_written_demonstration_loads_and_keeps_its_comments() {
         let settings = Settings::load(&path).expect("loads without a problem");
         assert_eq!(demo_settings(&dir, &places).expect("valid"), settings, "what is written is what runs");
         assert_eq!(settings.camera.source, places.camera);
-        assert_eq!((settings.plc.host.as_str(), settings.plc.port), ("127.0.0.1", 45502));
+        assert_eq!(settings.plc.as_ref().map(|plc| plc.link.to_string()).as_deref(), Some("127.0.0.1:45502"));
         assert_eq!(settings.page, PageSettings { listen: places.page_listen, users: dir.join("users.json") });
         assert_eq!(settings.backends[0].url, places.traceability_url);
         assert_eq!(settings.backends[1].url, places.grading_url);

@@ -4,6 +4,9 @@
 
 mod plan;
 mod plc;
+mod server;
+mod tags;
+mod writes;
 
 use super::problem::{Problem, Problems};
 use super::raw::{Section, Sheet, nearest};
@@ -39,7 +42,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let model = model(&root.section("model"), folder);
     let recipe = recipe(&root.section("recipe"));
     let rubric = plan::rubric(&root.section("rubric"));
-    let (plc, tags) = plc::settings(&root.section("plc"));
+    let (modbus, tags) = plc::settings(root);
     let characteristics = plan::characteristics(root, tags.as_deref());
     let stop_policy = plan::stop_policy(&root.section("stop_policy"));
     let page_section = root.section("page");
@@ -49,13 +52,13 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let log_level = root.optional_section("log").map_or(Some(LogLevel::Info), |section| log_level(&section));
     let panel = root.optional_section("panel").map_or(Some(None), |section| panel(&section, folder).map(Some));
 
-    if let (Some(page), Some(plc)) = (&page, &plc)
-        && page.listen.port() == plc.port
-        && is_loopback(&plc.host)
-    {
-        page_section.wrong("listen", format!("port {} is the PLC's", plc.port), "give the page a port of its own");
+    if let (Some(page), Some(modbus)) = (&page, &modbus) {
+        for (port, whose) in plc::local_ports(modbus).into_iter().filter(|(port, _)| *port == page.listen.port() && *port != 0) {
+            page_section.wrong("listen", format!("port {port} is {whose}"), "give the page a port of its own");
+        }
     }
 
+    let modbus = modbus?;
     let (name, product, verdict_deadline) = recipe?;
     Some(Settings {
         identity: identity?,
@@ -63,7 +66,10 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         camera: camera?,
         model: model?,
         recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric? },
-        plc: plc?,
+        plc: modbus.plc,
+        modbus_server: modbus.server,
+        handshake: modbus.handshake,
+        sources: modbus.sources,
         characteristics: characteristics?,
         stop_policy: stop_policy?,
         page: page?,

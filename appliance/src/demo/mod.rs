@@ -172,9 +172,11 @@ fn gentle_with_bad_folders(settings: &mut Settings) {
 /// not look like a PLC or a model that is broken.
 fn without_a_belt(settings: &mut Settings) {
     settings.recipe.verdict_deadline = Micros::from_millis(3000);
-    settings.plc.request_timeout_millis = 3000;
-    settings.plc.plc_heartbeat_timeout_millis = 5000;
-    settings.plc.vision_heartbeat_timeout_millis = 5000;
+    if let Some(plc) = &mut settings.plc {
+        plc.request_timeout_millis = 3000;
+    }
+    settings.handshake.plc_heartbeat_timeout_millis = 5000;
+    settings.handshake.vision_heartbeat_timeout_millis = 5000;
 }
 
 /// Makes the one person who can sign in to the page of this run, with a password made for it.

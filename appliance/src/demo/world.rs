@@ -6,7 +6,8 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::demo::inject::{Disturbance, Injection};
 use crate::demo::random_hex;
-use crate::pipeline::rig::{Rig, tag};
+use crate::pipeline::modbus::tag;
+use crate::pipeline::rig::Rig;
 use crate::pipeline::{LineError, Thread, at, join, runtime, spawn, told};
 use plc_bridge::sim::{self, Outage, Pace, Shift, Sim, SimHandle, SimSettings, SimTag};
 use station::piece::PieceId;
@@ -88,14 +89,15 @@ impl World {
     /// Starts the PLC; its pieces are numbered on from the records that are there.
     pub fn start(args: &cli::Demo, settings: &Settings, injections: &[Injection], before: u64) -> Result<Self, LineError> {
         let first_piece = u32::try_from(before).unwrap_or(u32::MAX - 1) + 1;
-        let tags: Vec<SimTag> = settings.plc.tags.iter().filter_map(|spec| sensor(tag(spec))).collect();
+        let tags: Vec<SimTag> =
+            settings.plc.iter().flat_map(|plc| &plc.tags).filter_map(|spec| sensor(tag(spec, settings.handshake.order()))).collect();
         let settings = SimSettings {
             seed: args.seed,
             pace: if args.headless { Pace::Lockstep } else { Pace::Paced { pieces_per_minute: f64::from(args.pace) } },
             pieces: args.pieces,
             first_piece,
-            gate_offset: settings.plc.gate_offset_counts,
-            vision_timeout: Duration::from_millis(settings.plc.vision_heartbeat_timeout_millis),
+            gate_offset: settings.handshake.gate_offset_counts,
+            vision_timeout: Duration::from_millis(settings.handshake.vision_heartbeat_timeout_millis),
             encoder_start: first_piece.wrapping_mul(SimSettings::default().pitch),
             disturbances: disturbances(injections, &tags)?,
             tags,

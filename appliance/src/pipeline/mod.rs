@@ -12,6 +12,7 @@
 pub mod deliver;
 pub mod keep;
 pub mod link;
+pub mod modbus;
 pub mod note;
 pub mod people;
 pub mod pictures;
@@ -262,7 +263,7 @@ impl Line {
         let outlets =
             Outlets { plc: commands_tx, store: entries_tx, journal: tell, show: show_tx, alive, journal_lost: Arc::clone(&journal_lost) };
         let judge = Judge::new(station, start, clock, Arc::clone(&meter), outlets);
-        let bridge = rig::bridge_settings(settings, &setup, clock)?;
+        let bridge = modbus::bridge_settings(settings, &setup, clock)?;
         let inputs = (judge_tx.clone(), judge_rx);
         let flow = Flow {
             clock,

@@ -1,17 +1,11 @@
-//! The rig: camera, model and PLC as the settings describe them.
+//! The rig: camera and model as the settings describe them.
 
 use crate::clock::Clock;
-use crate::config::{CameraSource, Settings, TagKind, TagSample};
+use crate::config::{CameraSource, Settings};
 use crate::pipeline::{LineError, at};
-use plc_bridge::client::ClientSettings;
-use plc_bridge::map::{Kind, Sample, TagSpec};
-use station::Setup;
 use station::piece::PieceId;
 use station::recipe::DefectClass;
-use station::units::Micros;
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
-use std::time::Duration;
 use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards};
 use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Watched};
 use vision_models::detector::{Detector, DetectorFaults};
@@ -81,55 +75,5 @@ fn camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &vision_models
             let (bytes, truth) = (folder.frame_bytes().map_err(at("the first picture cannot be read"))?, folder.index());
             Ok((Box::new(Watched::new(folder)), bytes, truth))
         }
-    }
-}
-
-/// The bridge's settings, with what its status block says of the recipe.
-pub fn bridge_settings(settings: &Settings, setup: &Setup, clock: Clock) -> Result<plc_bridge::Settings, LineError> {
-    let mut bridge = bridge_address(settings, clock)?;
-    bridge.identity.rubric_version = setup.recipe.rubric.version;
-    Ok(bridge)
-}
-
-/// Where the PLC is and how it is read.
-pub fn bridge_address(settings: &Settings, clock: Clock) -> Result<plc_bridge::Settings, LineError> {
-    let plc = &settings.plc;
-    let address = (plc.host.as_str(), plc.port).to_socket_addrs().map_err(at("the PLC's address cannot be resolved"))?.next();
-    let address = address.ok_or_else(|| LineError { what: format!("{} has no address", plc.host), source: None })?;
-    let mut client = ClientSettings::new(address);
-    client.peer.unit = plc.unit_id;
-    client.peer.connect_timeout = Duration::from_millis(plc.connect_timeout_millis);
-    client.peer.call_timeout = Duration::from_millis(plc.request_timeout_millis);
-    client.control_base = plc.control_base;
-    client.status_base = plc.status_base;
-    client.poll_interval = Duration::from_millis(plc.poll_interval_millis);
-    client.tags = plc.tags.iter().map(tag).collect();
-    let mut bridge = plc_bridge::Settings { plc: Some(client), ..plc_bridge::Settings::alone(clock.as_fn()) };
-    bridge.order = plc_bridge::jmap::Order { word_swap: plc.word_swap, byte_swap: plc.byte_swap };
-    bridge.heartbeat_timeout = Micros::from_millis(plc.plc_heartbeat_timeout_millis);
-    Ok(bridge)
-}
-
-/// A tag of the settings as the bridge reads it.
-pub fn tag(tag: &crate::config::TagSettings) -> TagSpec {
-    let kind = match tag.kind {
-        TagKind::U16 => Kind::U16,
-        TagKind::I16 => Kind::I16,
-        TagKind::U32 => Kind::U32,
-        TagKind::I32 => Kind::I32,
-        TagKind::F32 => Kind::F32,
-    };
-    TagSpec {
-        scale: tag.scale,
-        offset: tag.offset,
-        unit: Arc::clone(&tag.unit),
-        valid_min: tag.min,
-        valid_max: tag.max,
-        sample: match tag.sample {
-            TagSample::Trigger => Sample::WithTrigger,
-            TagSample::Interval(every) => Sample::Every(every),
-        },
-        stale_after: Micros::from_millis(tag.stale_after_millis),
-        ..TagSpec::new(Arc::clone(&tag.name), tag.address, kind)
     }
 }

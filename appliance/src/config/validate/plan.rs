@@ -1,7 +1,7 @@
 //! What is judged and charted: `[rubric]`, `[[characteristic]]`, `[stop_policy]`.
 
-use super::plc::KnownTag;
 use super::refuse_repetition;
+use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
 use station::policy::StopPolicy;
 use station::recipe::{Characteristic, RuleNames, Source};
@@ -112,6 +112,9 @@ fn individuals(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Sourc
         section.wrong("tag", format!("there is no tag named {}", tag.escape_debug()), mend);
     }
     let found = found?;
+    if !found.is_number {
+        section.wrong("tag", format!("{tag} is text, which cannot be charted"), "name a tag that is a number");
+    }
     Some(Source::Individuals { tag: found.name.clone(), unit: found.unit.clone()? })
 }
 

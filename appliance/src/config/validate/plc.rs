@@ -1,121 +1,235 @@
-//! `[plc]` and `[[plc.tag]]`: addresses that overlap, time-outs that contradict each other, writes beyond the status block.
+//! `[plc]`, `[modbus_server]`, `[[source]]`: who shakes hands, where everybody is, time-outs that contradict each other.
 
-use super::{host_and_port, refuse_repetition};
+use super::tags::{self, KnownTag, Owner};
+use super::{host_and_port, refuse_repetition, server, writes};
 use crate::config::raw::Section;
-use crate::config::{PlcSettings, TagKind, TagSample, TagSettings};
-use station::units::Micros;
-use std::sync::Arc;
-
-/// A tag as the control plan knows it, even if something else is wrong with it.
-pub(super) struct KnownTag {
-    /// Its name.
-    pub(super) name: Arc<str>,
-    /// Its unit, if that could be read.
-    pub(super) unit: Option<Arc<str>>,
-}
-
-/// Registers of the control block: the named ones and the user data (JMAP v1).
-const CONTROL_REGISTERS: u16 = 96;
-/// Registers of the status block: the named ones and the payload (JMAP v1).
-const STATUS_REGISTERS: u16 = 128;
-/// Registers of the status block before the payload; without any one of them the PLC would not see a consistent status.
-const STATUS_NAMED_REGISTERS: u16 = 64;
+use crate::config::{HandshakeSettings, LinkSettings, PlcSettings, ServerPort, ServerSettings, SourceSettings};
+use plc_bridge::jmap::{CONTROL_HEAD, CONTROL_LEN, STATUS_HEAD, STATUS_LEN};
+use plc_bridge::map::{Limits, READ_MAX, Reach};
+use plc_bridge::serial::{Parity, SerialLine};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// First and last register of something.
-type Span = (u16, u16);
+pub(super) type Span = (u16, u16);
 
-const fn overlap(a: Span, b: Span) -> bool {
+pub(super) const fn overlap(a: Span, b: Span) -> bool {
     a.0 <= b.1 && b.0 <= a.1
 }
 
-/// Reads `[plc]`, and apart from it the tags for the control plan: `None` if the name of one could not be read.
-pub(super) fn settings(section: &Section<'_>) -> (Option<PlcSettings>, Option<Vec<KnownTag>>) {
-    let sections = section.sections("tag");
-    let names = sections.iter().map(known_tag).collect();
-    (link(section, &sections), names)
+/// The Modbus side of the file.
+pub(super) struct Modbus {
+    pub(super) plc: Option<PlcSettings>,
+    pub(super) server: Option<ServerSettings>,
+    pub(super) handshake: HandshakeSettings,
+    pub(super) sources: Vec<SourceSettings>,
 }
 
-fn known_tag(section: &Section<'_>) -> Option<KnownTag> {
-    Some(KnownTag { name: section.glance("name")?.into(), unit: section.glance("unit").map(Into::into) })
-}
-
-fn link(section: &Section<'_>, tag_sections: &[Section<'_>]) -> Option<PlcSettings> {
-    let address = section.text("address", "the PLC's host and port, for example \"192.168.0.10:502\"");
-    let host_port = address.and_then(host_and_port);
-    if let (Some(address), None) = (address, host_port) {
-        let what = format!("`{}` is not a host and a port", address.escape_debug());
-        section.wrong("address", what, "write HOST:PORT with a port from 1 to 65535; an IPv6 address stands in [ ]");
+/// Reads all of it, and apart from it the tags for the control plan: `None` if the name of one could not be read.
+pub(super) fn settings(root: &Section<'_>) -> (Option<Modbus>, Option<Vec<KnownTag>>) {
+    let (plc, server) = (root.optional_section("plc"), root.optional_section("modbus_server"));
+    if plc.is_none() && server.is_none() {
+        root.misses(
+            "plc",
+            "nobody would shake hands: add a section [plc] if this station is the client of a PLC, or [modbus_server] if the PLC is the client; \
+             the annotated sample shows their keys",
+        );
     }
-    let unit_id = section.whole("unit_id", 0..=u8::MAX);
-    let control_base = section.whole("control_base", 0..=u16::MAX - CONTROL_REGISTERS + 1);
-    let status_base = section.whole("status_base", 0..=u16::MAX - STATUS_REGISTERS + 1);
-    let write_allowed = section.register_ranges("write_allowed");
+    let sources = root.sections("source");
+    let known = tags::known(plc.as_ref(), &sources);
+
+    let handshake = plc.as_ref().or(server.as_ref()).map(handshake);
+    let agreed = handshake.flatten();
+    let plc_read = plc.as_ref().map(|section| partner(section, agreed.as_ref()));
+    let server_read = server.as_ref().map(|section| server::settings(section, plc.is_none()));
+    let sources_read: Vec<_> = sources.iter().map(source).collect();
+    let names: Vec<_> = sources.iter().map(|section| (section, section.glance("name"))).collect();
+    refuse_repetition(&names, "name", |name| format!("there are two sources named {name}"), "give each source a name of its own");
+    tags::names_differ(plc.as_ref(), &sources);
+    devices_agree(plc.as_ref(), server.as_ref(), &sources);
+
+    let read = || {
+        Some(Modbus {
+            plc: plc_read.map_or(Some(None), |read| read.map(Some))?,
+            server: server_read.map_or(Some(None), |read| read.map(Some))?,
+            handshake: agreed?,
+            sources: sources_read.into_iter().collect::<Option<_>>()?,
+        })
+    };
+    (read(), known)
+}
+
+/// What is agreed with the partner that shakes hands, in whose section it stands.
+fn handshake(section: &Section<'_>) -> Option<HandshakeSettings> {
     let word_swap = section.flag("word_swap");
     let byte_swap = section.flag("byte_swap");
-    let poll_interval_millis = section.whole("poll_interval_millis", 1..=10_000_u64);
-    let connect_timeout_millis = section.whole("connect_timeout_millis", 1..=60_000_u64);
-    let request_timeout_millis = section.whole("request_timeout_millis", 1..=60_000_u64);
     let plc_heartbeat_timeout_millis = section.whole("plc_heartbeat_timeout_millis", 1..=60_000_u64);
     let vision_heartbeat_timeout_millis = section.whole("vision_heartbeat_timeout_millis", 1..=60_000_u64);
     let gate_offset_counts = section.whole("gate_offset_counts", 1..=1_u32 << 30);
     let gate_slack_counts = section.whole("gate_slack_counts", 1..=1_u32 << 30);
-
-    let control = control_base.map(|base| (base, base + (CONTROL_REGISTERS - 1)));
-    let status = status_base.map(|base| (base, base + (STATUS_REGISTERS - 1)));
-    if let (Some(control), Some(status)) = (control, status)
-        && overlap(control, status)
-    {
-        let what = format!("the status block {}…{} lies over the control block {}…{}", status.0, status.1, control.0, control.1);
-        section.wrong("status_base", what, "move one of the blocks");
-    }
-    if let (Some(status), Some(allowed)) = (status, &write_allowed) {
-        writes_stay_in_status_block(section, status, allowed);
-    }
-    time_outs_agree(section, poll_interval_millis, request_timeout_millis, plc_heartbeat_timeout_millis, vision_heartbeat_timeout_millis);
-    let tags = tags(tag_sections, status, poll_interval_millis);
-
-    let (host, port) = host_port?;
-    Some(PlcSettings {
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port,
-        unit_id: unit_id?,
-        control_base: control_base?,
-        status_base: status_base?,
-        write_allowed: write_allowed?,
+    Some(HandshakeSettings {
         word_swap: word_swap?,
         byte_swap: byte_swap?,
-        poll_interval_millis: poll_interval_millis?,
-        connect_timeout_millis: connect_timeout_millis?,
-        request_timeout_millis: request_timeout_millis?,
         plc_heartbeat_timeout_millis: plc_heartbeat_timeout_millis?,
         vision_heartbeat_timeout_millis: vision_heartbeat_timeout_millis?,
         gate_offset_counts: gate_offset_counts?,
         gate_slack_counts: gate_slack_counts?,
+    })
+}
+
+/// Reads `[plc]`.
+fn partner(section: &Section<'_>, agreed: Option<&HandshakeSettings>) -> Option<PlcSettings> {
+    let link = link(section);
+    let unit_id = section.whole("unit_id", 0..=u8::MAX);
+    let control_base = section.whole("control_base", 0..=u16::MAX - CONTROL_LEN + 1);
+    let status_base = section.whole("status_base", 0..=u16::MAX - STATUS_LEN + 1);
+    let permit_coil = section.optional_whole("permit_coil", 0..=u16::MAX);
+    let poll_interval_millis = section.whole("poll_interval_millis", 1..=10_000_u64);
+    let connect_timeout_millis = section.whole("connect_timeout_millis", 1..=60_000_u64);
+    let request_timeout_millis = section.whole("request_timeout_millis", 1..=60_000_u64);
+    let read = read_limits(section);
+    let tag_connection = section.flag_or("tag_connection", true);
+    let commissioning = section.flag_or("commissioning", false);
+
+    let status = status_base.map(|base| (base, base + (STATUS_LEN - 1)));
+    blocks_differ(section, control_base, status_base);
+    let write_allowed = writes::allowed(section, control_base.zip(status_base), permit_coil);
+    time_outs_agree(section, poll_interval_millis, request_timeout_millis, agreed);
+    if let (Some(LinkSettings::Serial { device, baud, parity }), Some(agreed)) = (&link, agreed) {
+        let line = SerialLine { device: device.clone(), baud: *baud, parity: *parity };
+        line_is_fast_enough(section, &line, agreed.vision_heartbeat_timeout_millis);
+    }
+    let owner = Owner { unit_id, status, poll_interval_millis, limits: read, triggers: true };
+    let tags = tags::settings(&section.sections("tag"), &owner);
+    Some(PlcSettings {
+        link: link?,
+        unit_id: unit_id?,
+        control_base: control_base?,
+        status_base: status_base?,
+        write_allowed: write_allowed?,
+        permit_coil: permit_coil?,
+        poll_interval_millis: poll_interval_millis?,
+        connect_timeout_millis: connect_timeout_millis?,
+        request_timeout_millis: request_timeout_millis?,
+        read: read?,
+        tag_connection: tag_connection?,
+        tags: tags?,
+        commissioning: commissioning?,
+    })
+}
+
+/// Reads a `[[source]]`.
+fn source(section: &Section<'_>) -> Option<SourceSettings> {
+    let name = section.text("name", "a name for people, for example \"oven\"");
+    let link = link(section);
+    let unit_id = section.whole_or("unit_id", 0..=u8::MAX, 1);
+    let connect_timeout_millis = section.whole_or("connect_timeout_millis", 1..=60_000_u64, 1000);
+    let request_timeout_millis = section.whole_or("request_timeout_millis", 1..=60_000_u64, 1000);
+    let read = read_limits(section);
+    let owner = Owner { unit_id, status: None, poll_interval_millis: None, limits: read, triggers: false };
+    let sections = section.sections("tag");
+    let tags = tags::settings(&sections, &owner);
+    if sections.is_empty() {
+        section.misses("tag", "a source without tags is never asked for anything: add a [[source.tag]] below it, or remove it");
+    }
+    Some(SourceSettings {
+        name: name?.into(),
+        link: link?,
+        unit_id: unit_id?,
+        connect_timeout_millis: connect_timeout_millis?,
+        request_timeout_millis: request_timeout_millis?,
+        read: read?,
         tags: tags?,
     })
 }
 
-fn writes_stay_in_status_block(section: &Section<'_>, status: Span, allowed: &[Span]) {
-    let block = format!("[[{}, {}]]", status.0, status.1);
-    if let Some(beyond) = allowed.iter().find(|range| range.0 < status.0 || range.1 > status.1) {
-        let what = format!("{}…{} is not in the status block, and nothing else may be written", beyond.0, beyond.1);
-        section.wrong("write_allowed", what, format!("write {block} or less"));
+fn read_limits(section: &Section<'_>) -> Option<Limits> {
+    let usual = Limits::default();
+    let gap = section.whole_or("read_gap", 0..=READ_MAX, usual.registers.gap_max);
+    let max = section.whole_or("read_max", 1..=READ_MAX, usual.registers.read_max);
+    let gap_bits = section.whole_or("read_gap_bits", 0..=usual.bits.read_max, usual.bits.gap_max);
+    let max_bits = section.whole_or("read_max_bits", 1..=usual.bits.read_max, usual.bits.read_max);
+    let registers = Reach { gap_max: gap?, read_max: max? };
+    Some(Limits { registers, bits: Reach { gap_max: gap_bits?, read_max: max_bits? } })
+}
+
+/// Where a partner is: `address`, or `serial` with `baud` and `parity`.
+fn link(section: &Section<'_>) -> Option<LinkSettings> {
+    let form = "the partner's host and port, for example \"192.168.0.10:502\"";
+    let address = section.optional_text("address", form);
+    let serial = serial(section);
+    match (section.has("address"), section.has("serial")) {
+        (true, true) => {
+            section.wrong("serial", "a partner is reached by TCP or by a serial line", "keep either address or serial");
+            None
+        }
+        (false, true) => serial.map(|line| LinkSettings::Serial { device: line.device, baud: line.baud, parity: line.parity }),
+        (true, false) => {
+            let address = address??;
+            let Some((host, port)) = host_and_port(address) else {
+                let what = format!("`{}` is not a host and a port", address.escape_debug());
+                section.wrong("address", what, "write HOST:PORT with a port from 1 to 65535; an IPv6 address stands in [ ]");
+                return None;
+            };
+            Some(LinkSettings::Tcp { host: host.trim_matches(['[', ']']).to_owned(), port })
+        }
+        (false, false) => {
+            section.misses("address", format!("add `address = …`, {form}, or `serial = …`, a device such as \"/dev/ttyS1\""));
+            None
+        }
     }
-    let named = status.0..status.0 + STATUS_NAMED_REGISTERS;
-    if let Some(gap) = named.clone().find(|register| !allowed.iter().any(|range| (range.0..=range.1).contains(register))) {
-        let what = format!("register {gap} of the status block may not be written, so the PLC would never see its content");
-        section.wrong("write_allowed", what, format!("cover {}…{}, for example {block}", named.start, named.end - 1));
+}
+
+/// Speeds that a Linux serial driver knows by name.
+const BAUDS: [u32; 11] = [1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
+
+/// Of lines whose file does not say (Modbus over Serial Line V1.02, 3.2).
+const BAUD: u32 = 19_200;
+
+/// A serial line, if there is one. Its defaults are those of the standard: 19 200 baud, even parity (Modbus over Serial Line
+/// V1.02, 2.5.1 and 3.2).
+pub(super) fn serial(section: &Section<'_>) -> Option<SerialLine> {
+    let device = section.optional_text("serial", "a device, for example \"/dev/ttyS1\"");
+    if !section.has("serial") {
+        return None;
+    }
+    let baud = section.whole_or("baud", 1..=u32::MAX, BAUD).filter(|baud| {
+        let known = BAUDS.contains(baud);
+        if !known {
+            let bauds = BAUDS.map(|baud| baud.to_string()).join(", ");
+            section.wrong("baud", format!("{baud} is not a speed of serial lines"), format!("write one of {bauds}"));
+        }
+        known
+    });
+    let parities = [("even", Parity::Even), ("odd", Parity::Odd), ("none", Parity::None)];
+    let parity = section.choice_or("parity", &parities, Parity::Even);
+    let device = device.flatten().filter(|device| {
+        let whole = device.starts_with('/');
+        if !whole {
+            section.wrong(
+                "serial",
+                format!("`{}` is not the path of a device", device.escape_debug()),
+                "write it from /dev on, for example \"/dev/ttyS1\"",
+            );
+        }
+        whole
+    });
+    Some(SerialLine { device: PathBuf::from(device?), baud: baud?, parity: parity? })
+}
+
+fn blocks_differ(section: &Section<'_>, control_base: Option<u16>, status_base: Option<u16>) {
+    let Some((control_base, status_base)) = control_base.zip(status_base) else { return };
+    let (control, status) = ((control_base, control_base + (CONTROL_LEN - 1)), (status_base, status_base + (STATUS_LEN - 1)));
+    if overlap(control, status) {
+        let what = format!("the status block {}…{} lies over the control block {}…{}", status.0, status.1, control.0, control.1);
+        section.wrong("status_base", what, "move one of the blocks");
     }
 }
 
 /// The rules behind: one lost answer must not look like a dead peer, and a heartbeat must be read more often than it is missed.
-fn time_outs_agree(
-    section: &Section<'_>,
-    poll: Option<u64>,
-    request: Option<u64>,
-    plc_heartbeat: Option<u64>,
-    vision_heartbeat: Option<u64>,
-) {
+fn time_outs_agree(section: &Section<'_>, poll: Option<u64>, request: Option<u64>, agreed: Option<&HandshakeSettings>) {
+    let plc_heartbeat = agreed.map(|agreed| agreed.plc_heartbeat_timeout_millis);
+    let vision_heartbeat = agreed.map(|agreed| agreed.vision_heartbeat_timeout_millis);
     if let (Some(poll), Some(heartbeat)) = (poll, plc_heartbeat)
         && heartbeat < 2 * poll
     {
@@ -130,91 +244,71 @@ fn time_outs_agree(
     }
 }
 
-fn tags(sections: &[Section<'_>], status: Option<Span>, poll_interval_millis: Option<u64>) -> Option<Vec<TagSettings>> {
-    let read: Vec<Option<TagSettings>> = sections.iter().map(|section| tag(section, poll_interval_millis)).collect();
-    let names: Vec<_> = sections.iter().map(|section| (section, section.glance("name"))).collect();
-    refuse_repetition(&names, "name", |name| format!("there are two tags named {name}"), "give each tag a name of its own");
-
-    let mut taken: Vec<(Span, String)> = status.map(|span| (span, "the status block".to_owned())).into_iter().collect();
-    for (section, tag) in sections.iter().zip(&read) {
-        let Some(tag) = tag else { continue };
-        let Some(last) = tag.address.checked_add(tag.kind.registers() - 1) else {
-            section.wrong("address", "its second register would be 65536", "write 65534 or less");
-            continue;
-        };
-        let span = (tag.address, last);
-        if let Some((_, other)) = taken.iter().find(|(other, _)| overlap(*other, span)) {
-            section.wrong(
-                "address",
-                format!("register {}…{} is also used by {other}", span.0, span.1),
-                "give each value registers of its own",
-            );
-        }
-        taken.push((span, format!("tag {}", tag.name)));
-    }
-    read.into_iter().collect()
+/// Characters of a request to write registers, and of its answer (Modbus over Serial Line V1.02, 2.5.1).
+const fn written(registers: u16) -> u32 {
+    9 + 2 * registers as u32 + 8
 }
 
-fn tag(section: &Section<'_>, poll_interval_millis: Option<u64>) -> Option<TagSettings> {
-    let name = section.text("name", "a name without spaces, for example \"paste_height\"");
-    let address = section.whole("address", 0..=u16::MAX);
-    let kinds = [("u16", TagKind::U16), ("i16", TagKind::I16), ("u32", TagKind::U32), ("i32", TagKind::I32), ("f32", TagKind::F32)];
-    let kind = section.choice("kind", &kinds);
-    let any = f64::NEG_INFINITY..=f64::INFINITY;
-    let scale = section.real("scale", any.clone());
-    let offset = section.real("offset", any.clone());
-    let unit = section.text("unit", "its unit, for example \"um\" or \"Cel\"; \"1\" for a plain number");
-    let min = section.real("min", any.clone());
-    let max = section.real("max", any);
-    let sample = match section.choice("sample", &[("trigger", false), ("interval", true)]) {
-        Some(false) => Some(TagSample::Trigger),
-        Some(true) => interval(section, poll_interval_millis).map(TagSample::Interval),
-        None => {
-            section.open_ended();
-            None
-        }
-    };
-    let stale_after_millis = section.whole("stale_after_millis", 1..=3_600_000_u64);
-
-    if name.is_some_and(|name| name.contains(|letter: char| letter.is_whitespace() || ":=,\"".contains(letter))) {
-        section.wrong("name", "a tag's name is also used on the command line", "write it without spaces and without : = , \"");
-    }
-    if scale == Some(0.0) {
-        section.wrong("scale", "with 0 every reading has the same value", "write the factor from the register to the unit");
-    }
-    if let (Some(min), Some(max)) = (min, max)
-        && min >= max
-    {
-        section.wrong("min", format!("{min} is not less than max, {max}, so every reading is bad"), "make min less than max");
-    }
-    if let (Some(TagSample::Interval(every)), Some(stale)) = (sample, stale_after_millis)
-        && stale * 1000 < 2 * every.0
-    {
-        let twice = 2 * every.0 / 1000;
-        let what = format!("{stale} ms is less than two intervals, so its readings are stale between them");
-        section.wrong("stale_after_millis", what, format!("write {twice} or more, or read it more often"));
-    }
-    Some(TagSettings {
-        name: name?.into(),
-        address: address?,
-        kind: kind?,
-        scale: scale?,
-        offset: offset?,
-        unit: unit?.into(),
-        min: min?,
-        max: max?,
-        sample: sample?,
-        stale_after_millis: stale_after_millis?,
-    })
+/// Characters of a request to read registers, and of its answer.
+const fn asked(registers: u16) -> u32 {
+    8 + 5 + 2 * registers as u32
 }
 
-fn interval(section: &Section<'_>, poll_interval_millis: Option<u64>) -> Option<Micros> {
-    let interval = section.whole("interval_millis", 1..=3_600_000_u64)?;
-    if let Some(poll) = poll_interval_millis
-        && interval < poll
-    {
-        let what = format!("{interval} ms is less than plc.poll_interval_millis, {poll}, in which the PLC is asked");
-        section.wrong("interval_millis", what, format!("write {poll} or more"));
+/// On a serial line everything goes one after the other: the control block, the status block, and its read-back.
+fn line_is_fast_enough(section: &Section<'_>, line: &SerialLine, vision_heartbeat_millis: u64) {
+    let exchange = |characters: u32| line.on_the_line(characters) + 2 * line.silence();
+    let round = exchange(asked(CONTROL_HEAD)) + exchange(written(STATUS_HEAD)) + exchange(asked(2));
+    let millis = |time: Duration| time.as_millis();
+    if u128::from(vision_heartbeat_millis) < 2 * millis(round) {
+        let what = format!(
+            "at {} baud one round of control and status takes {} ms, so one lost answer would stop the line after {vision_heartbeat_millis} ms \
+             without a heartbeat",
+            line.baud,
+            millis(round)
+        );
+        let mend = format!("make the line faster, or let the PLC wait {} ms (vision_heartbeat_timeout_millis)", 2 * millis(round) + 1);
+        section.wrong(if section.has("baud") { "baud" } else { "serial" }, what, mend);
     }
-    Some(Micros::from_millis(interval))
+}
+
+/// Partners on one serial device share it, each with a unit of its own; the server's device is its own, because a line has
+/// one master.
+fn devices_agree(plc: Option<&Section<'_>>, server: Option<&Section<'_>>, sources: &[Section<'_>]) {
+    let mut seen: Vec<(&str, (u32, &str), u8)> = Vec::new();
+    for section in plc.into_iter().chain(sources) {
+        let Some(device) = section.glance("serial") else { continue };
+        let pace = (section.glance_whole("baud").unwrap_or(BAUD), section.glance("parity").unwrap_or("even"));
+        let unit = section.glance_whole("unit_id").unwrap_or(1);
+        for (_, other_pace, other_unit) in seen.iter().filter(|(other, ..)| *other == device) {
+            if *other_pace != pace {
+                let mend = "give all partners on one line the same baud and parity";
+                section.wrong("serial", format!("{device} has another baud or parity above"), mend);
+            } else if *other_unit == unit {
+                let mend = "give each device on the wires a number of its own, there and here";
+                section.wrong("unit_id", format!("there is a unit {unit} on {device} above"), mend);
+            }
+        }
+        seen.push((device, pace, unit));
+    }
+    if let Some(server) = server
+        && let Some(device) = server.glance("serial")
+        && seen.iter().any(|(other, ..)| *other == device)
+    {
+        let what = format!("{device} is the line of a partner that this station asks");
+        server.wrong("serial", what, "give the server a line of its own: a line has one master");
+    }
+}
+
+/// The TCP port that this program or a PLC on this machine listens on, with its owner.
+pub(super) fn local_ports(modbus: &Modbus) -> Vec<(u16, &'static str)> {
+    let mut ports = Vec::new();
+    if let Some(LinkSettings::Tcp { host, port }) = modbus.plc.as_ref().map(|plc| &plc.link)
+        && super::is_loopback(host)
+    {
+        ports.push((*port, "the PLC's"));
+    }
+    if let Some(ServerPort::Tcp(listen)) = modbus.server.as_ref().map(|server| &server.listen) {
+        ports.push((listen.port(), "the Modbus server's"));
+    }
+    ports
 }
