@@ -344,3 +344,7 @@ async fn listen(ear: &mut Ear, quiet: Duration) -> io::Result<()> {
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "the line never falls silent; check baud, parity, termination and who else is a master"))
 }
+
+#[cfg(test)]
+#[path = "bus_tests.rs"]
+mod tests;

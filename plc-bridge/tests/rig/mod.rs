@@ -67,6 +67,17 @@ pub struct Bench {
 }
 
 impl Bench {
+    pub async fn start(sim: SimSettings) -> Self {
+        let plc = Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sim.clone()).await.expect("a free port");
+        let bench = Self { plc: plc.handle(), sim, address: plc.local_addr() };
+        tokio::spawn(plc.run(std::future::pending()));
+        bench
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn start_client(self, adjust: impl FnOnce(&mut Settings)) -> Rig {
         let mut settings = Settings::new(self.address, clock());
         plc(&mut settings).tags = self.sim.tag_specs();
@@ -84,10 +95,7 @@ impl Bench {
 
 impl Rig {
     pub async fn start(sim: SimSettings, adjust: impl FnOnce(&mut Settings)) -> Self {
-        let plc = Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), sim.clone()).await.expect("a free port");
-        let bench = Bench { plc: plc.handle(), sim, address: plc.local_addr() };
-        tokio::spawn(plc.run(std::future::pending()));
-        bench.start_client(adjust)
+        Bench::start(sim).await.start_client(adjust)
     }
 
     pub fn address(&self) -> SocketAddr {
