@@ -3,6 +3,7 @@
 //! The times are measured in `benches/link.rs`; here only what must hold however long it takes.
 
 use line_tests::link::{Break, Limits, Wrongs, rounds};
+use line_tests::neighbours::{Illness, measure};
 
 const ROUNDS: usize = 200;
 /// Rigs at a time: as many as two cores serve without making them late.
@@ -60,4 +61,13 @@ async fn heartbeat_frozen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_frozen() {
     two_hundred(Break::ValuesFrozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_of_healthy_plcs_keep_coming_in_order_beside_an_ill_one() {
+    for illness in Illness::ALL {
+        let evenness = measure(illness, 2, 60).await;
+        println!("{}", evenness.json());
+        assert_eq!((evenness.well.len(), evenness.ill.len(), evenness.disorder), (120, 120, 0), "{illness:?}");
+    }
 }

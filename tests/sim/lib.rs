@@ -3,4 +3,5 @@
 
 pub mod binary;
 pub mod link;
+pub mod neighbours;
 pub mod world;
