@@ -2,7 +2,8 @@
 //!
 //! The only crate that knows `tokio-modbus`. What the blocks mean is pure and testable on its own: `jmap` (the two blocks),
 //! `map` (process tags), `handshake` (trigger and results). `client` moves them over two connections. `sim` is a conveyor
-//! PLC behind a real Modbus server; `watch` shows both sides to a person.
+//! PLC behind a real Modbus server. For people: `watch` shows both sides, `trace` times the handshake, `test_write` sets one
+//! field while commissioning, and `jmap` writes the symbols and the PLC's half of the program.
 //!
 //! Invariants: zero is the safe value; only the status block is ever written; a connection that once failed to answer is
 //! never used again; no clock of the wall is read here, time comes in through the settings.
@@ -18,6 +19,7 @@ pub mod map;
 pub mod serial;
 pub mod server;
 pub mod sim;
+pub mod test_write;
 pub mod trace;
 pub mod watch;
 

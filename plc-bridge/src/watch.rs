@@ -36,7 +36,7 @@ pub async fn read_once(settings: &Settings, plc: &ClientSettings) -> Result<Pict
     let mut eye = Eye::alone(&plc.peer);
     let control = eye.block(plc.control_base, WHOLE_CONTROL).await?.ok();
     let status = eye.block(plc.status_base, WHOLE_STATUS).await?.ok();
-    let rows = tags(&mut eye, &plc.tags, settings).await?;
+    let rows = tags(&mut eye, &plc.tags, &plc.limits, settings).await?;
     let readings = rows.into_iter().map(|(_, reading, _)| reading).collect();
     Ok(Picture { at: (settings.clock)(), control, status, readings })
 }
@@ -129,7 +129,7 @@ impl Watcher {
         for (eye, source) in self.sources.iter_mut().zip(&settings.sources) {
             looks.push(Box::pin(async move {
                 let title = format!("TAGS of {}", source.name);
-                vec![tag_section(title, eye, &source.tags, settings).await]
+                vec![tag_section(title, eye, &source.tags, &source.limits, settings).await]
             }));
         }
         let mut sections: Vec<Section> = all(looks).await.into_iter().flatten().collect();
@@ -149,7 +149,7 @@ async fn look_at_plc(eye: &mut Eye, plc: &ClientSettings, settings: &Settings) -
     let status = eye.block(plc.status_base, WHOLE_STATUS).await;
     out.push(block_section("STATUS (appliance to PLC)", plc.status_base, STATUS, status, settings));
     if !plc.tags.is_empty() {
-        out.push(tag_section("TAGS".to_owned(), eye, &plc.tags, settings).await);
+        out.push(tag_section("TAGS".to_owned(), eye, &plc.tags, &plc.limits, settings).await);
     }
     out
 }
@@ -183,8 +183,8 @@ fn block_row(field: &Field, base: u16, words: &[u16], order: Order, at: Timestam
     }
 }
 
-async fn tag_section(title: String, eye: &mut Eye, specs: &[TagSpec], settings: &Settings) -> Section {
-    match tags(eye, specs, settings).await {
+async fn tag_section(title: String, eye: &mut Eye, specs: &[TagSpec], limits: &Limits, settings: &Settings) -> Section {
+    match tags(eye, specs, limits, settings).await {
         Ok(rows) => {
             Section { title, trouble: None, rows: rows.into_iter().map(|(tag, reading, why)| tag_row(tag, reading, why)).collect() }
         }
@@ -196,16 +196,16 @@ async fn tag_section(title: String, eye: &mut Eye, specs: &[TagSpec], settings: 
 async fn tags<'a>(
     eye: &mut Eye,
     specs: &'a [TagSpec],
+    limits: &Limits,
     settings: &Settings,
 ) -> Result<Vec<(&'a TagSpec, Reading, Option<String>)>, WireError> {
-    let limits = Limits::default();
     let mut out = Vec::new();
-    for (index, bad) in unreadable(specs, &limits) {
+    for (index, bad) in unreadable(specs, limits) {
         if let Some(tag) = specs.get(index) {
             out.push((index, tag, tag.refused((settings.clock)()), Some(bad.wrong.to_string())));
         }
     }
-    for batch in batches(specs, &(0..specs.len()).collect::<Vec<_>>(), &limits) {
+    for batch in batches(specs, &(0..specs.len()).collect::<Vec<_>>(), limits) {
         let said = eye.batch(&batch).await?;
         // Some PLCs refuse to read the gaps between two tags.
         let parts = if said.is_err() { batch.apart(specs) } else { Vec::new() };

@@ -33,6 +33,7 @@ mod units;
 mod wire;
 
 pub(crate) use bus::{Buses, Rank};
+pub(crate) use outlet::Outlet;
 pub use peer::{Asked, Peer, Way, WireError};
 pub use rules::{Forbidden, Objection, Write, WriteFunction, WriteRule, covers};
 pub(crate) use wire::Wire;

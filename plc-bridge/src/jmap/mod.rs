@@ -105,6 +105,30 @@ impl Field {
         }
     }
 
+    /// The largest number that it holds; `None` for text and raw registers.
+    #[must_use]
+    pub const fn most(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Bits { count, .. } => Some(low_bits(count) as u32),
+            Kind::U16 => Some(u16::MAX as u32),
+            Kind::U32 => Some(u32::MAX),
+            Kind::Ascii | Kind::Words => None,
+        }
+    }
+
+    /// Its registers if it holds `value` and the other bits there are 0; `None` if it cannot hold it.
+    #[must_use]
+    pub fn registers(&self, value: u32, order: Order) -> Option<Vec<u16>> {
+        if value > self.most()? {
+            return None;
+        }
+        Some(match self.kind {
+            Kind::Bits { first, .. } => vec![u16::try_from(value).ok()?.checked_shl(first.into())?],
+            Kind::U32 => order.split(value).to_vec(),
+            _ => vec![u16::try_from(value).ok()?],
+        })
+    }
+
     /// The field's value as people read it, out of the registers of its block; `None` if the block ends before it.
     #[must_use]
     pub fn show(&self, block: &[u16], order: Order) -> Option<String> {
@@ -276,6 +300,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_a_field_can_hold_reads_back(value: u32, order in orders()) {
+            for field in CONTROL.iter().chain(STATUS) {
+                let mut block = vec![0; 128];
+                match field.registers(value, order) {
+                    Some(words) => {
+                        let from = usize::from(field.register);
+                        block[from..from + words.len()].copy_from_slice(&words);
+                        prop_assert_eq!(field.show(&block, order), Some(value.to_string()), "{}", field.name);
+                    }
+                    None => prop_assert!(field.most().is_none_or(|most| value > most), "{}", field.name),
+                }
+            }
+        }
+
         #[test]
         fn longs_survive(value: u32, order in orders()) {
             prop_assert_eq!(order.long(&order.split(value)), value);
