@@ -75,6 +75,7 @@ async fn a_lost_plc_finds_zeros_and_no_permit_until_the_station_says_so() {
     assert_eq!(station.until("the link", |seen| seen.ups == 2).await.downs.len(), 1);
     station.send(permit(false)).await;
     plc.until("the stop", |status| !status.run_permit).await;
+    assert_eq!(station.until("the reading of it", |seen| seen.permits.len() == 3).await.permits, [true, true, false]);
     station.stop_while(plc).await;
 }
 

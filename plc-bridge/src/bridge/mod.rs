@@ -126,7 +126,8 @@ pub enum BridgeReport {
         /// Microseconds.
         micros: u64,
     },
-    /// A changed permit stands in the PLC and reads back; time from the bridge taking the command to that.
+    /// A changed permit stands in the PLC and reads back, or was read by the PLC (role S); time from the bridge taking the
+    /// command to that.
     Permitted {
         /// May the line run?
         run: bool,
@@ -219,9 +220,14 @@ async fn parts(
     };
     let shown = async {
         if mirror {
+            // The mirror has nothing to wait for and ends first; the last write to the PLC goes on.
+            let mirroring = async {
+                server.await;
+                std::future::pending().await
+            };
             tokio::select! {
                 () = plc => {}
-                () = server => std::future::pending().await,
+                () = mirroring => {}
             }
         } else {
             server.await;

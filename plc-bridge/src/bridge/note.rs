@@ -39,7 +39,7 @@ pub(crate) enum OutputNote {
         /// When the middle got it.
         handed_micros: u64,
     },
-    /// A changed permit was written, acknowledged by the PLC's server and read back.
+    /// A changed permit was written, acknowledged by the PLC's server and read back, or was read by the PLC.
     Permitted {
         /// May the line run?
         run: bool,

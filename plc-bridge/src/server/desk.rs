@@ -21,8 +21,8 @@ use station::line::LinkFault;
 use station::units::{Micros, Timestamp};
 use tokio_modbus::{ExceptionCode, Request, Response};
 
-/// The most notes that one request can lead to: the old holder gone (2), the new one there (2), its look.
-pub(super) const NOTES_PER_WRITE: usize = 5;
+/// The most notes that one request can lead to: the old holder gone (2), the new one there (2), its look, a permit read.
+pub(super) const NOTES_PER_WRITE: usize = 6;
 /// The most notes that the end of a client can lead to.
 pub(super) const NOTES_PER_LEAVE: usize = 2;
 
@@ -46,6 +46,8 @@ pub(super) struct Desk {
     /// Counts up with every change of holder, from 1.
     connections: u64,
     offer_told: Option<u64>,
+    /// RunPermit as the holder last read it.
+    permit_read: bool,
 }
 
 /// What became of a write.
@@ -60,7 +62,7 @@ pub(super) enum Change {
 impl Desk {
     pub(super) const fn new(bases: Bases, order: Order, mirror: bool, silence_max: Micros) -> Self {
         let control = [0; CONTROL_LEN as usize];
-        Self { bases, order, mirror, silence_max, control, holder: None, connections: 0, offer_told: None }
+        Self { bases, order, mirror, silence_max, control, holder: None, connections: 0, offer_told: None, permit_read: false }
     }
 
     /// What a reader may see of the newest image. Zeros, as long as it was made for another holder.
@@ -114,6 +116,7 @@ impl Desk {
             }
             self.connections = connection;
             self.offer_told = None;
+            self.permit_read = false;
             notes.push(Note::Poll(PollNote::Up));
             notes.push(Note::Outputs(OutputNote::Up { connection }));
         }
@@ -139,6 +142,15 @@ impl Desk {
             gone(notes);
         }
         held
+    }
+
+    /// The holder's answer shows RunPermit; the note that it is another than the last one it read.
+    pub(super) fn permit_read(&mut self, image: &Image) -> Option<Note> {
+        let run = image.permit();
+        if image.connection != self.connection() || std::mem::replace(&mut self.permit_read, run) == run {
+            return None;
+        }
+        Some(Note::Outputs(OutputNote::Permitted { run, handed_micros: image.permit_micros }))
     }
 
     /// The note that a result can be read from now on, once per result and holder.

@@ -145,3 +145,18 @@ fn a_mirror_takes_no_control_and_shows_what_is_made_for_another() {
     let coils = desk.read(&Request::ReadCoils(0, 2), &image(3), &[2; 96]);
     assert_eq!(coils, Ok(Response::ReadCoils(vec![false, true])));
 }
+
+#[test]
+fn a_changed_permit_is_told_when_the_holder_reads_it() {
+    let mut desk = desk(false);
+    beat(&mut desk, 7, 1, 0).unwrap();
+    let told = |desk: &mut Desk, image: &Image| match desk.permit_read(image) {
+        Some(Note::Outputs(OutputNote::Permitted { run, handed_micros: 5 })) => Some(run),
+        other => other.map(|note| panic!("{note:?}")),
+    };
+    let permits = |connection| Image { permit_micros: 5, ..image(connection) };
+    let stops = Image { connection: 1, permit_micros: 5, ..Image::safe() };
+    assert_eq!(told(&mut desk, &permits(0)), None, "it was shown zeros");
+    assert_eq!([told(&mut desk, &stops), told(&mut desk, &permits(1)), told(&mut desk, &permits(1))], [None, Some(true), None]);
+    assert_eq!(told(&mut desk, &stops), Some(false));
+}

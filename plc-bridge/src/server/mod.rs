@@ -177,10 +177,17 @@ impl Counter {
     /// Answers one request of `session`. A write waits here until there is room for its look.
     async fn answer(&self, session: u64, request: &Request<'_>) -> Answered {
         if self.mirror || !writes(request) {
-            let (desk, image) = (self.desk(), self.images.borrow());
+            let (mut desk, image) = (self.desk(), self.images.borrow());
             let answer = desk.read(request, &image, &self.mirrored.borrow());
-            let last_word = image.last && desk.holds(session) && self.shows_permit(request);
-            return Answered { answer, last_word };
+            let told = answer.is_ok() && desk.holds(session) && self.shows_permit(request);
+            // Only a measurement: without room it is told with the next answer.
+            if told
+                && let Ok(place) = self.notes.try_reserve()
+                && let Some(note) = desk.permit_read(&image)
+            {
+                place.send(note);
+            }
+            return Answered { answer, last_word: told && image.last };
         }
         // Room first, then change and look in one step: what is cancelled in between has changed nothing.
         let Ok(mut room) = self.notes.reserve_many(NOTES_PER_WRITE).await else {
@@ -190,6 +197,10 @@ impl Counter {
         let mut desk = self.desk();
         let image = self.images.borrow();
         let written = desk.write(session, request, &image, self.now(), &mut notes);
+        let told = written.is_ok() && self.shows_permit(request);
+        if told {
+            notes.extend(desk.permit_read(&image));
+        }
         for note in notes {
             // There is one place for every note.
             if let Some(place) = room.next() {
@@ -199,8 +210,7 @@ impl Counter {
         if matches!(written, Ok((_, Change::Took))) {
             info!(session, "a Modbus client holds control now");
         }
-        let last_word = image.last && desk.holds(session) && self.shows_permit(request);
-        Answered { answer: written.map(|(response, _)| response), last_word }
+        Answered { answer: written.map(|(response, _)| response), last_word: told && image.last }
     }
 
     /// Whether the answer to `request` contains RunPermit.

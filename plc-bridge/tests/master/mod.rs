@@ -2,22 +2,28 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use plc_bridge::jmap::{CONTROL_HEAD, Control, Order, STATUS_HEAD, Status};
+use plc_bridge::serial::{Parity, SerialLine};
 use plc_bridge::server::{Listen, ServerSettings};
 use plc_bridge::{BridgeReport, Clock, Settings, run};
+use station::inspection::ClassId;
 use station::line::{LineCommand, LinkFault, Permit, PieceResult, PlcLink};
 use station::piece::Arrival;
 use station::policy::StopReasons;
 use station::station::Event;
 use station::units::{Micros, Timestamp};
 use station::verdict::Verdict;
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{interval, timeout};
-use tokio_modbus::client::{Context, Reader as _, tcp};
+use tokio_modbus::client::{Context, Reader as _, rtu, tcp};
 use tokio_modbus::{ExceptionCode, Slave};
+use tokio_serial::SerialStream;
 
 /// Longer than anything here takes on a crowded machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,7 +32,14 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
-fn clock() -> Clock {
+/// Says why a test does nothing; where everything must be installed, that is a failure.
+pub fn skipped<T>(why: &str) -> Option<T> {
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+    println!("skipped: {why}");
+    None
+}
+
+pub fn clock() -> Clock {
     let start = Instant::now();
     Arc::new(move || {
         let mono_micros = u64::try_from(start.elapsed().as_micros()).expect("a short run");
@@ -53,6 +66,8 @@ pub struct Seen {
     pub missed: Vec<u32>,
     pub written: Vec<u32>,
     pub written_micros: Vec<u64>,
+    /// Permits that the PLC read.
+    pub permits: Vec<bool>,
     pub ups: usize,
     pub downs: Vec<LinkFault>,
     pub running: bool,
@@ -74,8 +89,13 @@ pub struct Station {
 }
 
 impl Station {
-    /// With `permits` the judge lets the line run whenever the link comes up.
-    pub fn start(settings: Settings, permits: bool) -> Self {
+    /// The judge lets the line run whenever the link comes up.
+    pub fn start(settings: Settings) -> Self {
+        Self::with_beats(settings, true)
+    }
+
+    /// Without beats the status block stands still once nothing happens.
+    pub fn with_beats(settings: Settings, beating: bool) -> Self {
         let (commands, asked) = mpsc::channel(256);
         let (tell, mut reports) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -90,10 +110,10 @@ impl Station {
                     report = reports.recv() => {
                         let Some(report) = report else { return };
                         let mut answer = None;
-                        show.send_modify(|seen| answer = heed(seen, report, permits));
+                        show.send_modify(|seen| answer = heed(seen, report));
                         answer
                     }
-                    _ = beats.tick() => {
+                    _ = beats.tick(), if beating => {
                         beat = beat.wrapping_add(1);
                         Some(LineCommand::Beat(beat))
                     }
@@ -113,7 +133,7 @@ impl Station {
     pub async fn on_tcp(adjust: impl FnOnce(&mut Settings)) -> (Self, SocketAddr) {
         let mut settings = serving(Listen::Tcp(LOCAL));
         adjust(&mut settings);
-        let mut station = Self::start(settings, true);
+        let mut station = Self::start(settings);
         let address = station.listening().await;
         (station, address)
     }
@@ -152,13 +172,14 @@ impl Station {
     }
 }
 
-fn heed(seen: &mut Seen, report: BridgeReport, permits: bool) -> Option<LineCommand> {
+fn heed(seen: &mut Seen, report: BridgeReport) -> Option<LineCommand> {
     match report {
         BridgeReport::Listening(address) => seen.listening = Some(address),
         BridgeReport::Written { piece, micros } => {
             seen.written.push(piece.0);
             seen.written_micros.push(micros);
         }
+        BridgeReport::Permitted { run, .. } => seen.permits.push(run),
         BridgeReport::Event(Event::Arrived(arrival)) => {
             let answer = LineCommand::Result(result(&arrival));
             seen.arrivals.push(arrival);
@@ -167,11 +188,11 @@ fn heed(seen: &mut Seen, report: BridgeReport, permits: bool) -> Option<LineComm
         BridgeReport::Event(Event::Missed(miss)) => seen.missed.push(miss.piece.0),
         BridgeReport::Event(Event::Link(PlcLink::Up)) => {
             seen.ups += 1;
-            return permits.then(|| permit(true));
+            return Some(permit(true));
         }
         BridgeReport::Event(Event::Link(PlcLink::Down(fault))) => seen.downs.push(fault),
         BridgeReport::Event(Event::Link(PlcLink::Feedback(feedback))) => seen.running = feedback.line_running,
-        BridgeReport::Event(_) | BridgeReport::Permitted { .. } | BridgeReport::RoundTrip { .. } => {}
+        BridgeReport::Event(_) | BridgeReport::RoundTrip { .. } => {}
     }
     None
 }
@@ -181,18 +202,18 @@ pub const fn permit(run: bool) -> LineCommand {
 }
 
 fn result(arrival: &Arrival) -> PieceResult {
-    let verdict = if arrival.piece.0 % 2 == 1 { Verdict::Pass } else { Verdict::Reject };
+    let pass = arrival.piece.0 % 2 == 1;
     PieceResult {
         piece: arrival.piece,
         encoder: arrival.encoder,
-        verdict,
+        verdict: if pass { Verdict::Pass } else { Verdict::Reject },
         golden: arrival.golden,
-        grade: 1,
-        top_class: None,
-        defects: 0,
-        score: 9000,
-        latency_tenth_millis: 10,
-        reject_at: None,
+        grade: 3,
+        top_class: Some(ClassId(5)),
+        defects: 7,
+        score: 8765,
+        latency_tenth_millis: 321,
+        reject_at: (!pass).then(|| arrival.encoder.ahead(3000)),
     }
 }
 
@@ -215,6 +236,10 @@ impl Master {
         Self::over(context)
     }
 
+    pub fn on_line(port: SerialStream) -> Self {
+        Self::over(rtu::attach_slave(port, Slave(1)))
+    }
+
     pub fn over(context: Context) -> Self {
         let control = Control { trigger_enable: true, buffer_results_enable: true, line_running: true, ..Control::default() };
         Self { context, control }
@@ -230,6 +255,15 @@ impl Master {
             Ok(Err(exception)) => Err(Lost::Refused(exception)),
             Err(_) => Err(Lost::Connection),
         }
+    }
+
+    /// The whole status block, payload included.
+    pub async fn status_block(&mut self) -> Vec<u16> {
+        let mut block = Vec::new();
+        for from in [0, STATUS_HEAD] {
+            block.extend(self.context.read_input_registers(from, STATUS_HEAD).await.expect("served").expect("it may read"));
+        }
+        block
     }
 
     /// Scans until the status block is as `wanted`.
@@ -261,5 +295,61 @@ impl Master {
         self.until("the result to be withdrawn", |status| !status.results_valid).await;
         self.control.results_ack = false;
         offered
+    }
+}
+
+/// Speed of the serial lines here; a pty knows no baud, but the silences follow from it.
+pub const BAUD: u32 = 115_200;
+
+pub fn line(device: &Path) -> SerialLine {
+    SerialLine { device: device.to_owned(), baud: BAUD, parity: Parity::Even }
+}
+
+/// Two serial devices with a cable between them, made of ptys.
+pub struct Cable {
+    child: Child,
+    pub ends: [PathBuf; 2],
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl Cable {
+    pub async fn plug() -> Option<Self> {
+        Self::with_ends(["pty,raw,echo=0".into(), "pty,raw,echo=0".into()]).await
+    }
+
+    /// The first end has the name `name`.
+    pub async fn plug_as(name: &Path) -> Option<Self> {
+        Self::with_ends([format!("pty,raw,echo=0,link={}", name.display()), "pty,raw,echo=0".into()]).await
+    }
+
+    async fn with_ends(ends: [String; 2]) -> Option<Self> {
+        let mut command = Command::new("socat");
+        command.args(["-d", "-d"]).args(ends).stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else { return skipped("socat is not installed (package socat)") };
+        let said = BufReader::new(child.stderr.take().expect("piped"));
+        let (tell, mut devices) = mpsc::unbounded_channel();
+        spawn_blocking(move || {
+            // To its end, so that socat is never stopped by a full pipe.
+            for line in said.lines().map_while(Result::ok) {
+                if let Some((_, device)) = line.split_once("PTY is ") {
+                    tell.send(PathBuf::from(device)).unwrap_or_default();
+                }
+            }
+        });
+        let both = async { [devices.recv().await.expect("socat lives"), devices.recv().await.expect("socat lives")] };
+        let ends = within("socat", both).await;
+        Some(Self { child, ends })
+    }
+
+    /// The master's end.
+    pub fn master(&self) -> SerialStream {
+        line(&self.ends[1]).open().expect("nobody else has it")
     }
 }
