@@ -4,6 +4,9 @@
 //! Stricter than a PLC: a BOOL never mixes with a number, and a number that leaves the range of its type is an error, not
 //! a wrap. Every deviation panics with the text that caused it.
 
+mod parse;
+
+use parse::{Block, Cursor, Step, tokens};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,160 +60,12 @@ impl Value {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    Assign(Vec<String>, Vec<String>),
-    Call(String, Vec<(String, Vec<String>)>),
-    If(Vec<(Vec<String>, Vec<Step>)>, Vec<Step>),
-    For(String, Vec<String>, Vec<String>, Vec<Step>),
-    While(Vec<String>, Vec<Step>),
-}
-
-#[derive(Debug, Clone, Default)]
-struct Block {
-    vars: Vec<(String, Vec<String>, Vec<String>)>,
-    in_out: Vec<String>,
-    body: Vec<Step>,
-}
-
 /// The types and blocks of a text, and the PLC's clock.
 #[derive(Default)]
 pub struct Plc {
     types: BTreeMap<String, Vec<String>>,
     blocks: BTreeMap<String, Block>,
     pub now_millis: i128,
-}
-
-fn tokens(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("(*") {
-            rest = rest.split_once("*)").expect("a comment ends").1;
-            continue;
-        } else if first.is_whitespace() {
-            rest = &rest[1..];
-            continue;
-        } else if first.is_ascii_alphanumeric() || first == '_' || first == '%' {
-            rest.find(|c: char| !(c.is_ascii_alphanumeric() || "_#%".contains(c))).unwrap_or(rest.len())
-        } else if [":=", "<>", "<=", ">=", ".."].iter().any(|two| rest.starts_with(two)) {
-            2
-        } else {
-            1
-        };
-        out.push(rest[..length].to_owned());
-        rest = &rest[length..];
-    }
-    out
-}
-
-struct Cursor(Vec<String>, usize);
-
-impl Cursor {
-    fn peek(&self) -> &str {
-        self.0.get(self.1).map_or("", String::as_str)
-    }
-
-    fn next(&mut self) -> String {
-        self.1 += 1;
-        self.0[self.1 - 1].clone()
-    }
-
-    fn take(&mut self, word: &str) {
-        let next = self.next();
-        assert_eq!(next, word, "near {:?}", &self.0[self.1.saturating_sub(8)..self.1]);
-    }
-
-    /// Everything up to one of `ends` outside of brackets.
-    fn until(&mut self, ends: &[&str]) -> Vec<String> {
-        let (mut out, mut depth) = (Vec::new(), 0);
-        while depth > 0 || !ends.contains(&self.peek()) {
-            let next = self.next();
-            depth += i32::from(next == "(" || next == "[") - i32::from(next == ")" || next == "]");
-            out.push(next);
-        }
-        out
-    }
-
-    fn steps(&mut self, ends: &[&str]) -> Vec<Step> {
-        let mut out = Vec::new();
-        while !ends.contains(&self.peek()) {
-            out.push(self.step());
-        }
-        out
-    }
-
-    fn step(&mut self) -> Step {
-        match self.peek() {
-            "IF" => {
-                let (mut arms, mut other) = (Vec::new(), Vec::new());
-                while ["IF", "ELSIF"].contains(&self.peek()) {
-                    self.next();
-                    let condition = self.until(&["THEN"]);
-                    self.take("THEN");
-                    arms.push((condition, self.steps(&["ELSIF", "ELSE", "END_IF"])));
-                }
-                if self.peek() == "ELSE" {
-                    self.next();
-                    other = self.steps(&["END_IF"]);
-                }
-                self.take("END_IF");
-                self.take(";");
-                Step::If(arms, other)
-            }
-            "FOR" => {
-                self.next();
-                let name = self.next();
-                self.take(":=");
-                let from = self.until(&["TO"]);
-                self.take("TO");
-                let to = self.until(&["DO"]);
-                self.take("DO");
-                let body = self.steps(&["END_FOR"]);
-                self.take("END_FOR");
-                self.take(";");
-                Step::For(name, from, to, body)
-            }
-            "WHILE" => {
-                self.next();
-                let condition = self.until(&["DO"]);
-                self.take("DO");
-                let body = self.steps(&["END_WHILE"]);
-                self.take("END_WHILE");
-                self.take(";");
-                Step::While(condition, body)
-            }
-            _ => {
-                let target = self.until(&[":=", "("]);
-                if self.next() == "(" {
-                    let arguments = self.arguments();
-                    self.take(";");
-                    return Step::Call(target.concat(), arguments);
-                }
-                let value = self.until(&[";"]);
-                self.take(";");
-                Step::Assign(target, value)
-            }
-        }
-    }
-
-    /// After the opening bracket; without a name if they come by position.
-    fn arguments(&mut self) -> Vec<(String, Vec<String>)> {
-        let mut out = Vec::new();
-        while self.peek() != ")" {
-            let named = self.0.get(self.1 + 1).is_some_and(|next| next == ":=");
-            let name = if named { self.next() } else { String::new() };
-            if named {
-                self.take(":=");
-            }
-            out.push((name, self.until(&[",", ")"])));
-            if self.peek() == "," {
-                self.next();
-            }
-        }
-        self.take(")");
-        out
-    }
 }
 
 impl Plc {
