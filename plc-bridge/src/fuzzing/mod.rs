@@ -11,6 +11,7 @@ pub(crate) mod client;
 pub(crate) mod frames;
 #[cfg(test)]
 mod mutate;
+pub(crate) mod server;
 pub(crate) mod tape;
 
 use frames::Framing;
@@ -67,9 +68,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "client_tcp", run: |case| client::run(Framing::Tcp, case), seeds: || client::seeds(Framing::Tcp), mutations: 300_000 },
     Target { name: "client_rtu", run: |case| client::run(Framing::Rtu, case), seeds: || client::seeds(Framing::Rtu), mutations: 300_000 },
+    Target { name: "server_tcp", run: server::run_tcp, seeds: server::seeds_tcp, mutations: 200_000 },
+    Target { name: "server_rtu", run: server::run_rtu, seeds: server::seeds_rtu, mutations: 200_000 },
     Target { name: "blocks", run: blocks::run, seeds: blocks::seeds, mutations: 50_000 },
 ];
 

@@ -20,6 +20,8 @@
 mod blocks;
 mod desk;
 mod ear;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod network;
 mod pdu;
 mod rtu;

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a connection ended.
 #[derive(Debug, Error)]
-enum Ended {
+pub(super) enum Ended {
     #[error("closed by the client")]
     Closed,
     #[error("nothing asked for {0:?}")]
@@ -120,7 +120,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Answers one request after the other until the connection ends.
-async fn converse(counter: &Counter, stream: TcpStream, session: u64) -> Ended {
+pub(super) async fn converse(counter: &Counter, stream: impl AsyncRead + AsyncWrite + Unpin, session: u64) -> Ended {
     let mut stream = BufReader::with_capacity(ADU_MAX, stream);
     loop {
         match timeout(counter.server.idle_timeout, stream.fill_buf()).await {
@@ -145,7 +145,7 @@ async fn converse(counter: &Counter, stream: TcpStream, session: u64) -> Ended {
 }
 
 /// Reads one frame. What does not look like a frame ends the connection: where the next one begins cannot be known.
-async fn frame(stream: &mut BufReader<TcpStream>) -> Result<([u8; HEADER], Vec<u8>), Ended> {
+async fn frame(stream: &mut BufReader<impl AsyncRead + Unpin>) -> Result<([u8; HEADER], Vec<u8>), Ended> {
     let mut header = [0; HEADER];
     stream.read_exact(&mut header).await?;
     let [_, _, p, q, l, m, _] = header;
