@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The root documents promise by naming tests. This looks whether every file that they name exists, and every test in it.
+# The documents promise by naming tests. This looks whether every file that they name exists, and every test in it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-documents=(README.md ARCHITECTURE.md SPECIFICATION.md SAFETY.md CHANGELOG.md)
+documents=(README.md ARCHITECTURE.md SPECIFICATION.md SAFETY.md CHANGELOG.md docs/plc.md)
 wrong=0
 
 tell() {
@@ -25,10 +25,10 @@ while IFS=: read -r document line claim; do
   done
 done < <(grep -noHP '`[\w.-]+/[\w./-]+\.(rs|sh)`[\w, ]*' "${documents[@]}")
 
-# Links: [text](path)
+# Links: [text](path), from the folder of the document
 while IFS=: read -r document line link; do
   file="$(sed -E 's/^\]\(([^)#]*).*/\1/' <<<"$link")"
-  [[ "$file" == http* || -e "$file" ]] || tell "$document:$line links to $file, which does not exist"
+  [[ "$file" == http* || -e "$(dirname "$document")/$file" ]] || tell "$document:$line links to $file, which does not exist"
 done < <(grep -noHP '\]\([^)]+\)' "${documents[@]}")
 
 ((wrong == 0)) && echo "check-documents.sh: every file and test that the documents name is there"

@@ -2,7 +2,7 @@
 
 mod plc;
 
-pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcWatch, SymbolFormat};
+pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;

@@ -1,7 +1,9 @@
 //! `jidoka plc`: the PLC's side of the contract, for trying, looking and commissioning.
 
 use clap::{Args, Subcommand, ValueEnum};
+use plc_bridge::sim::hostile::Trouble;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// The PLC's side.
@@ -11,6 +13,10 @@ pub enum Plc {
     Sim(PlcSim),
     /// Show the live registers of a PLC with names, values, age and quality; changes nothing
     Watch(PlcWatch),
+    /// Show how long each step of the handshake took, piece by piece; changes nothing
+    Trace(PlcTrace),
+    /// Write one field of the status block for a while, to prove the wiring (needs `commissioning = true` in [plc])
+    TestWrite(PlcTestWrite),
     /// Print the map for the PLC's programming tool
     Symbols(PlcSymbols),
 }
@@ -27,6 +33,15 @@ pub struct PlcSim {
     /// Seed of the process noise
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+    /// Misbehave: slow=400ms · exception=4 · wrong-transaction · wrong-unit · wrong-function · truncated · short · oversized · duplicate · garbage · frozen · half-open · black-hole · unreachable · refused · close · reset; those of single replies may say how often: `short/10`
+    #[arg(long, value_name = "WHAT")]
+    pub hostile: Option<Trouble>,
+    /// Seconds until --hostile begins
+    #[arg(long, value_name = "SECS", default_value_t = 0, requires = "hostile")]
+    pub hostile_after: u64,
+    /// Seconds after which --hostile ends; for ever if not given
+    #[arg(long, value_name = "SECS", requires = "hostile")]
+    pub hostile_for: Option<u64>,
 }
 
 /// Which PLC; without either, the simulated one at 127.0.0.1:1502.
@@ -63,6 +78,35 @@ pub struct PlcWatch {
     /// Milliseconds between two looks
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(20..=60_000))]
     pub every_millis: u64,
+}
+
+/// Pieces to time.
+#[derive(Debug, Args)]
+pub struct PlcTrace {
+    /// Which PLC.
+    #[command(flatten)]
+    pub target: PlcTarget,
+    /// Leave after this many pieces
+    #[arg(long)]
+    pub pieces: Option<NonZeroU32>,
+    /// Print JSON, one line per piece
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A field to write.
+#[derive(Debug, Args)]
+pub struct PlcTestWrite {
+    /// The configuration file, with `commissioning = true` in [plc]
+    #[arg(long, value_name = "FILE", default_value = "/etc/jidoka/jidoka.toml")]
+    pub config: PathBuf,
+    /// A field of the status block, for example `RunPermit`
+    pub field: String,
+    /// Its value: 0 or 1 for a bit, else a whole number
+    pub value: u32,
+    /// How long the value stands before zeros are written again
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub hold_secs: u64,
 }
 
 /// The map as text.

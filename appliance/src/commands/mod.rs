@@ -60,6 +60,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),
+        Command::Plc(Plc::Trace(args)) => plc::trace(&args),
+        Command::Plc(Plc::TestWrite(args)) => plc::test_write(&args),
         Command::Plc(Plc::Symbols(args)) => plc::symbols(&args),
         Command::UserAdd(args) => user_add(&args),
     }

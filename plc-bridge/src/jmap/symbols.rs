@@ -82,12 +82,21 @@ pub fn function_block_st(control_base: u16, status_base: u16) -> String {
             ladder = ladder.replace(&format!("{{{prefix}.{}}}", field.name), &field.place(base));
         }
     }
+    let ladder: String = LADDER.lines().zip(ladder.lines()).map(|(before, after)| railed(before, after) + "\n").collect();
     let call = "(* Call it so, once per scan:\n\n   \
                 Vision(Enable := AutomaticMode, PieceAtCamera := LightBarrier, Encoder := BeltCounts, GateOffset := 3000, GateDwell := 200,\n   \
                 \x20      RejectSeen := GateSensor, LineRunning := DriveRuns, Control := JmapControl, Status := JmapStatus);\n   \
                 DriveEnable := AutomaticMode AND Vision.RunPermit;\n   \
                 GateSolenoid := Vision.Reject; *)\n";
     format!("{}\n{call}\n{ladder}", FUNCTION_BLOCK.replace("{CLEAR_RUN_PERMIT}", &clear))
+}
+
+/// A rung whose right rail stands where it stood before names became addresses, which are shorter.
+fn railed(before: &str, after: &str) -> String {
+    let lost = before.chars().count().saturating_sub(after.chars().count());
+    let Some(rung) = after.strip_suffix('|').filter(|_| lost > 0) else { return after.to_owned() };
+    let wire = if rung.ends_with('-') { "-" } else { " " };
+    format!("{rung}{}|", wire.repeat(lost))
 }
 
 /// Writes a line; writing to a `String` cannot fail.
@@ -226,6 +235,13 @@ mod tests {
 
     fn names(fields: &'static [Field]) -> BTreeSet<&'static str> {
         fields.iter().map(|field| field.name).collect()
+    }
+
+    #[test]
+    fn the_rails_of_the_ladder_stand_in_line() {
+        let printed = function_block_st(0, 41_000);
+        let rungs: Vec<&str> = printed.lines().filter(|line| line.starts_with("           |")).collect();
+        assert!(rungs.len() > 20 && rungs.iter().all(|rung| rung.ends_with('|') && rung.chars().count() == 96), "{rungs:#?}");
     }
 
     #[test]

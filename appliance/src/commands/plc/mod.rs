@@ -1,28 +1,20 @@
 //! `jidoka plc`: the other side of the contract, for trying, looking and commissioning.
 
+mod sim;
 mod target;
+mod trace;
 mod watch;
+mod write;
 
+pub use sim::sim;
+pub use trace::trace;
 pub use watch::watch;
+pub use write::test_write;
 
 use super::{Failure, say};
-use crate::cli::{PlcSim, PlcSymbols, SymbolFormat};
+use crate::cli::{PlcSymbols, SymbolFormat};
 use crate::config::Settings;
-use crate::pipeline::{at, runtime};
 use plc_bridge::jmap::{Order, function_block_st, symbols_csv, symbols_st};
-use plc_bridge::sim::{Pace, Sim, SimSettings};
-
-/// Runs the simulated conveyor PLC until it is told to end.
-pub fn sim(args: &PlcSim) -> Result<(), Failure> {
-    let pace = if args.pace == 0 { Pace::Lockstep } else { Pace::Paced { pieces_per_minute: f64::from(args.pace) } };
-    let settings = SimSettings { seed: args.seed, pace, ..SimSettings::default() };
-    runtime()?.block_on(async {
-        let sim = Sim::bind(args.listen, settings).await.map_err(at(&format!("cannot listen on {}", args.listen)))?;
-        say(&format!("simulated PLC: {}", sim.local_addr()))?;
-        let ended = async { drop(crate::pipeline::told_to_end().await) };
-        Ok(sim.run(ended).await.map_err(at("the simulated PLC has ended"))?)
-    })
-}
 
 /// Prints the map for the PLC's programming tool.
 pub fn symbols(args: &PlcSymbols) -> Result<(), Failure> {
