@@ -44,7 +44,8 @@ pub(super) async fn serve(counter: &Counter, line: &SerialLine) {
     }
 }
 
-/// How long a chunk and the silence before it took, in the line's own terms.
+/// Whether the line was silent for 3.5 characters before this chunk: the time since the last one, less the time that its
+/// own bytes took.
 fn silent_before(line: &SerialLine, last: Timestamp, now: Timestamp, bytes: usize) -> bool {
     let on_the_line = line.on_the_line(u32::try_from(bytes).unwrap_or(u32::MAX));
     let gap = Duration::from_micros(now.since(last).0);
