@@ -125,7 +125,8 @@ fn to_json(board: &Board, now: Timestamp) -> Value {
 /// Draws over what stood there. Lines that are too long or too many would scroll, and the next picture would not meet this one.
 fn draw(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    let size = rustix::termios::tcgetwinsize(&out).ok();
+    // A terminal that does not know its size says 0.
+    let size = rustix::termios::tcgetwinsize(&out).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
     let (rows, columns) = size.map_or((24, 80), |size| (usize::from(size.ws_row).max(4), usize::from(size.ws_col).max(20)));
     let picture = fitted(text, rows, columns);
     Ok(out.write_all(picture.as_bytes()).and_then(|()| out.flush()).map_err(at("standard output"))?)
