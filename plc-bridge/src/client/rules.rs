@@ -258,10 +258,16 @@ pub enum Objection {
     /// An entry that allows nothing.
     #[error("`{0}` of the list of allowed writes allows nothing")]
     Empty(WriteRule),
+    /// An entry is slower than the heartbeat.
+    #[error("`{0}` of the list of allowed writes is too slow: heartbeat and results need {RATE_MIN} a second or more")]
+    TooSlow(WriteRule),
     /// An entry allows more than the map has.
     #[error("`{0}` of the list of allowed writes reaches outside the status block; whoever judges pieces must not change a set point")]
     Outside(WriteRule),
 }
+
+/// The heartbeat needs 10 writes a second, and every piece some six (ready, acknowledged, exposed, offered, withdrawn).
+const RATE_MIN: u32 = 20;
 
 impl ClientSettings {
     /// What may be written: the list of the settings, or without one the status block and the permit coil.
@@ -291,6 +297,8 @@ impl ClientSettings {
                 out.push(Objection::Empty(*rule));
             } else if !self.within_the_map(rule) {
                 out.push(Objection::Outside(*rule));
+            } else if rule.function == WriteFunction::Registers && rule.per_second.is_some_and(|rate| rate < RATE_MIN) {
+                out.push(Objection::TooSlow(*rule));
             }
         }
         for extreme in [0, u16::MAX] {
@@ -359,6 +367,8 @@ mod tests {
         assert!(objections(|plc| plc.allowed = vec![narrow])[0].contains("the value 65535 is not one of"));
         let never = WriteRule { per_second: Some(0), ..WriteRule::registers(1000, 1127) };
         assert!(objections(|plc| plc.allowed = vec![never])[0].ends_with("allows nothing"));
+        let slow = WriteRule { per_second: Some(19), ..WriteRule::registers(1000, 1127) };
+        assert!(objections(|plc| plc.allowed = vec![slow])[0].contains("too slow"));
     }
 
     #[test]

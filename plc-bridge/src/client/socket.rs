@@ -43,3 +43,59 @@ pub(super) async fn connect(address: SocketAddr, peer: &Peer) -> io::Result<(Tcp
     let grip = Grip(stream.as_fd().try_clone_to_owned()?);
     Ok((stream, grip))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, Grip, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stream, grip) = connect(address, &Peer::new(address)).await.unwrap();
+        (stream, grip, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn every_connection_is_quick_and_watched() {
+        let (stream, grip, _plc) = pair().await;
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(&grip.0).unwrap(), 200);
+        assert!(sockopt::socket_keepalive(&grip.0).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&grip.0).unwrap(), KEEP_IDLE);
+    }
+
+    #[tokio::test]
+    async fn what_a_dropped_connection_had_still_to_send_is_never_delivered() {
+        let (mut stream, grip, mut plc) = pair().await;
+        // More than both buffers hold: the rest waits here for a peer that does not read.
+        let chunk = [1; 65_536];
+        while let Ok(sent) = tokio::time::timeout(Duration::from_millis(50), stream.write(&chunk)).await {
+            sent.unwrap();
+        }
+        drop((stream, grip));
+        let mut rest = Vec::new();
+        let ended = plc.read_to_end(&mut rest).await;
+        assert_eq!(ended.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset), "{} bytes came", rest.len());
+    }
+
+    #[tokio::test]
+    async fn a_conversation_that_is_over_ends_in_order() {
+        let (mut stream, grip, mut plc) = pair().await;
+        stream.write_all(b"goodbye").await.unwrap();
+        grip.part_politely().unwrap();
+        drop((stream, grip));
+        let mut all = Vec::new();
+        assert_eq!(plc.read_to_end(&mut all).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_in_time() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert_eq!(connect(address, &Peer::new(address)).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

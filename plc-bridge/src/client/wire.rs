@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client, Context, tcp};
 use tokio_modbus::prelude::SlaveContext;
-use tokio_modbus::{Request, Response, Slave};
+use tokio_modbus::{Error, Request, Response, Slave};
 use tracing::debug;
 
 /// An open connection.
@@ -138,7 +138,7 @@ impl Wire {
                 context.set_slave(Slave(asked.unit));
                 match timeout(limit, context.call(request)).await {
                     Err(_) => Err(BusError::TimedOut(limit)),
-                    Ok(Err(error)) => Err(BusError::Broken(error)),
+                    Ok(Err(error)) => Err(BusError::Broken(plain(error))),
                     Ok(Ok(answer)) => Ok(answer),
                 }
             }
@@ -153,6 +153,22 @@ impl Wire {
             Err(error) => Err(trouble(&self.peer.way, Some(asked), error)),
         }
     }
+}
+
+/// The codec answers the end of a stream with whatever error number the thread had last; only that of a reset or of a
+/// user time-out means something.
+fn plain(error: Error) -> Error {
+    match error {
+        Error::Transport(error) if error.raw_os_error().is_some() && !is_about_the_peer(error.kind()) => {
+            Error::Transport(io::Error::new(io::ErrorKind::UnexpectedEof, "the PLC closed the connection"))
+        }
+        other => other,
+    }
+}
+
+const fn is_about_the_peer(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    matches!(kind, ConnectionReset | ConnectionAborted | BrokenPipe | TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown)
 }
 
 fn trouble(peer: &Way, asked: Option<Asked>, error: BusError) -> WireError {
