@@ -2,13 +2,13 @@
 
 use line_tests::world::{PITCH, World, arrival, inspection, past, recipe, setup};
 use proptest::prelude::*;
-use station::action::{Action, Person, Request, Role};
+use station::action::{Action, By, Person, Request, Role};
 use station::inspection::{Miss, MissReason, ModelRef};
-use station::line::{Feedback, LineCommand, LinkFault, Permit, PlcLink};
+use station::line::{Counters, Feedback, LineCommand, LinkFault, Permit, PlcLink, PlcOrder, PlcRequest};
 use station::piece::PieceId;
-use station::policy::StopReason;
+use station::policy::{PlcAcknowledge, StopReason, Withheld};
 use station::reading::{Quality, Reading};
-use station::record::{Body, Entry, EntryNumber};
+use station::record::{Body, Entry, EntryNumber, KeySwitch, Mark};
 use station::snapshot::Phase;
 use station::units::{Digest, Timestamp};
 use station::verdict::{Reason, Verdict};
@@ -32,6 +32,29 @@ fn stopped_by_operator() -> World {
 
 fn acknowledge(stop_seq: u16, cause: &str) -> Action {
     Action::Acknowledge { stop_seq, cause: cause.to_owned(), corrective_action: String::new() }
+}
+
+/// What withheld the stops that were not commanded, in order.
+fn withheld(world: &World) -> Vec<Withheld> {
+    let of = |entry: &Entry| if let Body::Stopped(stop) = &entry.body { stop.withheld } else { None };
+    world.chain.iter().filter_map(of).collect()
+}
+
+fn key_switches(world: &World) -> Vec<KeySwitch> {
+    let of = |entry: &Entry| if let Body::KeySwitch(record) = &entry.body { Some(record.position) } else { None };
+    world.chain.iter().filter_map(of).collect()
+}
+
+/// So many rejects have been confirmed since the link came up.
+fn confirmed(rejects_confirmed: u32) -> Event {
+    Event::Link(PlcLink::Feedback(Feedback { rejects_confirmed, ..Feedback::default() }))
+}
+
+/// What the PLC asks for; true if it was done.
+fn order(world: &mut World, order: PlcOrder) -> bool {
+    world.give(Event::Link(PlcLink::Asked(PlcRequest { number: 7, order })));
+    let answer = |effect: &Effect| if let Effect::Command(LineCommand::Answer(answer)) = effect { Some(answer.done) } else { None };
+    world.last.iter().find_map(answer).expect("an answer")
 }
 
 fn is_keep(effect: &Effect) -> bool {
@@ -236,12 +259,33 @@ fn a_key_switch_keeps_stops_from_being_commanded_but_hides_nothing_and_expires()
     world.give(Event::Link(PlcLink::Feedback(Feedback { stop_inhibit: true, ..Feedback::default() })));
     ask(&mut world, Role::Operator, Action::Stop { note: "trial".to_owned() });
     assert!(world.permit.run, "inhibited");
-    let inhibited = world.chain.iter().any(|entry| matches!(&entry.body, Body::Stopped(stop) if stop.inhibited));
-    assert!(inhibited, "the stop that would have come is kept");
-    assert!(world.station.snapshot(world.now).last_stop.is_some_and(|stop| stop.inhibited), "and shown");
+    assert_eq!(withheld(&world), [Withheld::KeySwitch], "the stop that would have come is kept");
+    let shown = world.station.snapshot(world.now);
+    assert!(shown.last_stop.is_some_and(|stop| stop.withheld == Some(Withheld::KeySwitch)), "and shown");
+    assert_eq!((shown.line_stop.withheld, shown.plc.stop_inhibit, shown.plc.inhibit_expired), (1, true, false), "and counted");
     world.now.mono_micros += 10 * 60 * 1_000_000;
     ask(&mut world, Role::Operator, Action::Stop { note: "again".to_owned() });
     assert!(!world.permit.run, "ten minutes later the switch counts no longer");
+    assert!(world.station.snapshot(world.now).plc.inhibit_expired, "and it is shown that it does not");
+    assert_eq!(key_switches(&world), [KeySwitch::On, KeySwitch::Expired], "its way is recorded");
+    world.give(Event::Link(PlcLink::Feedback(Feedback::default())));
+    assert_eq!(key_switches(&world).last(), Some(&KeySwitch::Off));
+}
+
+#[test]
+fn a_key_switch_that_was_on_in_a_restart_has_to_be_turned_anew() {
+    let mut world = World::running();
+    let feedback = |stop_inhibit| Event::Link(PlcLink::Feedback(Feedback { stop_inhibit, ..Feedback::default() }));
+    world.give(feedback(true));
+    world.keep_all();
+    let mut world = World::on(world.chain, world.now);
+    world.keep_all();
+    world.give(Event::Link(PlcLink::Up));
+    world.give(feedback(true));
+    assert!(world.station.snapshot(world.now).plc.inhibit_expired);
+    ask(&mut world, Role::Operator, Action::Stop { note: String::new() });
+    assert!(!world.permit.run);
+    assert_eq!(key_switches(&world), [KeySwitch::On, KeySwitch::Expired]);
 }
 
 #[test]
@@ -252,34 +296,213 @@ fn a_cause_that_outlasts_the_key_switch_stops_the_line() {
     for _ in 0..5 {
         world.give(Event::Tick);
     }
-    let told = world.chain.iter().filter(|entry| matches!(&entry.body, Body::Stopped(stop) if stop.inhibited)).count();
-    assert_eq!((told, world.permit.run), (1, true), "recorded once, not commanded");
+    assert_eq!((withheld(&world).len(), world.permit.run), (1, true), "recorded once, not commanded");
     world.give(feedback(false));
     assert!(!world.permit.run && world.permit.reasons.contains(StopReason::RejectBinFull));
 }
 
 #[test]
 fn unconfirmed_rejects_stop_the_line_and_confirmed_ones_do_not() {
-    for confirmed in [true, false] {
+    for confirms in [true, false] {
         let mut world = World::running();
         let mut confirmations = 0;
         for number in 1..=30 {
-            if confirmed && number > 3 && number % 2 == 0 {
+            if confirms && number > 3 && number % 2 == 0 {
                 confirmations += 1;
-                world.give(Event::Link(PlcLink::Feedback(Feedback { rejects_confirmed: confirmations, ..Feedback::default() })));
+                world.give(confirmed(confirmations));
             }
             world.piece(number, if number % 2 == 0 { &[] } else { &[0.9] });
             world.keep_all();
         }
-        assert_eq!(world.permit.run, confirmed);
+        assert_eq!(world.permit.run, confirms);
         let reasons = world.station.snapshot(world.now).stop.map(|stop| stop.first);
-        assert_eq!(reasons, (!confirmed).then_some(StopReason::RejectUnconfirmed));
+        assert_eq!(reasons, (!confirms).then_some(StopReason::RejectUnconfirmed));
     }
+}
+
+#[test]
+fn an_unarmed_line_is_never_stopped_by_a_machine_and_everything_is_told() {
+    let mut world = World::unarmed();
+    assert!(!world.station.snapshot(world.now).line_stop.armed, "a fresh station is not armed");
+    for number in 1..=10 {
+        world.piece(number, &[0.9]);
+        world.give(confirmed(number));
+        world.keep_all();
+        assert!(world.permit.run);
+    }
+    let shown = world.station.snapshot(world.now);
+    assert!(shown.stop.is_none() && shown.phase == Phase::Running);
+    assert_eq!(shown.last_stop.map(|stop| (stop.first, stop.withheld)), Some((StopReason::ConsecutiveRejects, Some(Withheld::Unarmed))));
+    assert_eq!((shown.line_stop.withheld, withheld(&world).len()), (2, 2), "every five rejects in a row");
+
+    world.give(Event::Link(PlcLink::Down(LinkFault::TimedOut)));
+    assert!(!world.permit.run, "without the PLC nothing may run, armed or not");
+    world.give(Event::Link(PlcLink::Up));
+    assert!(world.permit.run, "but nobody has to release what was not stopped");
+}
+
+#[test]
+fn what_a_person_decides_and_a_full_disk_stop_an_unarmed_line() {
+    let mut world = World::unarmed();
+    ask(&mut world, Role::Operator, Action::Stop { note: "hand in the machine".to_owned() });
+    assert!(!world.permit.run && world.permit.reasons.contains(StopReason::Operator));
+
+    let mut world = World::unarmed();
+    (1..100).for_each(|number| world.piece(number, &[]));
+    assert!(!world.permit.run && world.permit.reasons.contains(StopReason::DiskExhausted));
+    assert_eq!(withheld(&world), []);
+}
+
+#[test]
+fn a_cause_that_stands_when_the_line_is_armed_stops_it_at_once() {
+    let bin_full = Event::Link(PlcLink::Feedback(Feedback { bin_full: true, ..Feedback::default() }));
+    for (cause, reason) in [(bin_full, StopReason::RejectBinFull), (Event::Link(PlcLink::Down(LinkFault::TimedOut)), StopReason::PlcLink)] {
+        let mut world = World::unarmed();
+        world.give(cause);
+        (0..5).for_each(|_| world.give(Event::Tick));
+        assert_eq!((withheld(&world).len(), world.station.snapshot(world.now).stop), (1, None), "{reason}: told once");
+        ask(&mut world, Role::Engineer, Action::Arm);
+        assert!(!world.permit.run && world.permit.reasons.contains(reason), "{reason}");
+        assert_eq!(world.station.phase(), Phase::Stopped);
+        ask(&mut world, Role::Engineer, Action::Disarm);
+        assert_eq!(world.station.phase(), Phase::Stopped, "disarming releases nothing");
+    }
+    let mut world = World::on(Vec::new(), Timestamp::default());
+    ask(&mut world, Role::Engineer, Action::Arm);
+    assert_eq!((world.station.phase(), world.permit.run), (Phase::Starting, false), "a PLC that was never heard is no cause");
+}
+
+#[test]
+fn arming_needs_an_engineer_survives_a_restart_and_says_who() {
+    let mut world = World::unarmed();
+    for role in [Role::Operator, Role::Supervisor, Role::QualityOfficer] {
+        ask(&mut world, role, Action::Arm);
+        assert!(!world.station.snapshot(world.now).line_stop.armed, "{role}");
+    }
+    ask(&mut world, Role::Administrator, Action::Arm);
+    ask(&mut world, Role::Engineer, Action::Arm);
+    assert!(order(&mut world, PlcOrder::ArmLineStop), "already so is done");
+    let records = |world: &World| world.chain.iter().filter(|entry| matches!(entry.body, Body::Armed(_))).count();
+    assert_eq!(records(&world), 1);
+    world.keep_all();
+    let mut world = World::on(world.chain, world.now);
+    let shown = world.station.snapshot(world.now).line_stop;
+    assert_eq!((shown.armed, shown.by), (true, Some(By::Person(person(Role::Administrator)))));
+    assert!(order(&mut world, PlcOrder::DisarmLineStop));
+    let shown = world.station.snapshot(world.now).line_stop;
+    assert_eq!((shown.armed, shown.by), (false, Some(By::Plc)));
+    ask(&mut world, Role::Supervisor, Action::Arm);
+    assert!(!world.station.snapshot(world.now).line_stop.armed);
+}
+
+/// A running world whose policy for the PLC's acknowledgement is another.
+fn with_policy(policy: PlcAcknowledge) -> World {
+    let mut world = World::running();
+    let mut written = serde_json::to_value(&world.station).expect("plain data");
+    written["setup"]["recipe"]["stop"]["plc_acknowledge"] = serde_json::to_value(policy).expect("plain data");
+    world.station = serde_json::from_value(written).expect("what was written");
+    ask(&mut world, Role::Operator, Action::Stop { note: String::new() });
+    world
+}
+
+#[test]
+fn the_policy_says_what_the_acknowledgement_at_the_plc_does() {
+    let mut world = with_policy(PlcAcknowledge::Ignored);
+    assert!(!order(&mut world, PlcOrder::AcknowledgeStop));
+    assert_eq!(world.station.phase(), Phase::Stopped);
+
+    let mut world = with_policy(PlcAcknowledge::Acknowledges);
+    assert!(order(&mut world, PlcOrder::AcknowledgeStop));
+    let stop = world.station.snapshot(world.now).stop.expect("still stopped");
+    assert_eq!((stop.acknowledged_by, stop.cause.as_str()), (Some(By::Plc), "acknowledged at the PLC"));
+    assert!(!order(&mut world, PlcOrder::AcknowledgeStop), "there is nothing more to do");
+    assert_eq!(world.station.phase(), Phase::Acknowledged);
+
+    let mut world = with_policy(PlcAcknowledge::Releases);
+    let full = |bin_full| Event::Link(PlcLink::Feedback(Feedback { bin_full, ..Feedback::default() }));
+    world.give(full(true));
+    assert!(order(&mut world, PlcOrder::AcknowledgeStop));
+    assert_eq!(world.station.phase(), Phase::Acknowledged, "no release while a cause stands");
+    world.give(full(false));
+    assert!(order(&mut world, PlcOrder::AcknowledgeStop));
+    assert_eq!((world.station.phase(), world.permit.run), (Phase::Releasing, false), "write before releasing");
+    world.keep_all();
+    assert!(world.permit.run);
+    assert!(!order(&mut world, PlcOrder::AcknowledgeStop), "nothing is stopped");
+}
+
+#[test]
+fn a_new_lot_begins_the_windows_anew_and_marks_are_kept() {
+    let mut world = World::running();
+    for number in 1..=8 {
+        world.piece(number, &[0.9]);
+        world.give(confirmed(number));
+        world.keep_all();
+        if number == 4 {
+            assert!(order(&mut world, PlcOrder::NewLot(12)));
+        }
+    }
+    assert!(world.permit.run, "four rejects in a row before the lot, four in it");
+    assert!(order(&mut world, PlcOrder::SoftEvent(7)) && !order(&mut world, PlcOrder::SoftEvent(8)));
+    let told: Vec<_> = world
+        .chain
+        .iter()
+        .filter_map(|entry| match &entry.body {
+            Body::Lot(lot) => Some((format!("lot {}", lot.lot), lot.by.clone())),
+            Body::Mark(record) => Some((format!("{:?}", record.mark), record.by.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [("lot 12".to_owned(), By::Plc), (format!("{:?}", Mark::SoftEvent(7)), By::Plc)]);
+}
+
+#[test]
+fn reset_counters_begin_at_zero_but_for_what_is_on_its_way_to_the_gate() {
+    let mut world = World::running();
+    (1..=5).for_each(|number| world.piece(number, if number > 3 { &[0.9] } else { &[] }));
+    assert!(order(&mut world, PlcOrder::ResetCounters));
+    let expected = Counters { reject_commanded: 2, ..Counters::default() };
+    assert_eq!(world.station.snapshot(world.now).counters, expected);
+    world.give(confirmed(2));
+    let after = Counters { reject_confirmed: 2, ..expected };
+    assert_eq!(world.station.snapshot(world.now).counters, after);
+    world.keep_all();
+    let again = World::on(world.chain, world.now);
+    assert_eq!(again.station.snapshot(again.now).counters, after, "a restart counts the same");
+}
+
+#[test]
+fn a_golden_check_makes_the_next_piece_a_challenge_even_after_a_restart() {
+    let mut world = World::running();
+    world.give(Event::Arrived(arrival(1)));
+    assert!(order(&mut world, PlcOrder::GoldenCheck));
+    world.give(Event::Seen(Arc::new(inspection(1, &[]))));
+    world.keep_all();
+    let mut world = World::on(world.chain, world.now);
+    world.keep_all();
+    world.give(Event::Link(PlcLink::Up));
+    for number in 2..=3 {
+        world.give(Event::Arrived(arrival(number)));
+        world.give(Event::Arrived(arrival(number)));
+    }
+    world.give(Event::Seen(Arc::new(inspection(3, &[]))));
+    world.give(Event::Seen(Arc::new(inspection(2, &[]))));
+    let golden: Vec<_> = world.records().map(|record| (record.arrival.piece.0, record.arrival.golden)).collect();
+    assert_eq!(golden, [(1, false), (3, false), (2, true)]);
 }
 
 fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
     let piece = (last_piece.saturating_sub(2)..last_piece + 4).prop_map(|number| number.max(1));
-    let role = prop_oneof![Just(Role::Operator), Just(Role::Supervisor)];
+    let role = prop_oneof![Just(Role::Operator), Just(Role::Supervisor), Just(Role::Engineer)];
+    let order = prop_oneof![
+        3 => Just(PlcOrder::AcknowledgeStop),
+        1 => Just(PlcOrder::ArmLineStop),
+        1 => Just(PlcOrder::DisarmLineStop),
+        1 => Just(PlcOrder::ResetCounters),
+        1 => Just(PlcOrder::GoldenCheck),
+        1 => (0_u32..9).prop_map(PlcOrder::NewLot),
+        1 => (0_u8..10).prop_map(PlcOrder::SoftEvent),
+    ];
     prop_oneof![
         6 => piece.clone().prop_map(|number| Event::Arrived(arrival(number))),
         6 => (piece.clone(), prop::collection::vec(0.0_f32..1.0, 0..2)).prop_map(|(number, scores)| Event::Seen(Arc::new(inspection(number, &scores)))),
@@ -295,7 +518,11 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
         }),
         2 => (role.clone(), 0_u16..6).prop_map(|(role, seq)| Event::Asked(Request { by: person(role), action: acknowledge(seq, "cause") })),
         2 => (role.clone(), 0_u16..6).prop_map(|(role, stop_seq)| Event::Asked(Request { by: person(role), action: Action::Release { stop_seq } })),
-        1 => role.prop_map(|role| Event::Asked(Request { by: person(role), action: Action::Stop { note: String::new() } })),
+        1 => role.clone().prop_map(|role| Event::Asked(Request { by: person(role), action: Action::Stop { note: String::new() } })),
+        2 => (role, any::<bool>()).prop_map(|(role, arm)| {
+            Event::Asked(Request { by: person(role), action: if arm { Action::Arm } else { Action::Disarm } })
+        }),
+        3 => (any::<u32>(), order).prop_map(|(number, order)| Event::Link(PlcLink::Asked(PlcRequest { number, order }))),
         3 => (0_u64..200).prop_map(|number| Event::Kept(EntryNumber(number))),
         2 => Just(Event::Tick),
     ]
@@ -360,7 +587,7 @@ fn a_checkpoint_and_the_whole_chain_remember_the_same() {
     for number in 1..=700 {
         world.read(120.0 + f64::from(number % 7) * 0.1);
         world.piece(number, if number % 9 == 0 { &[0.8] } else { &[] });
-        world.give(Event::Link(PlcLink::Feedback(Feedback { rejects_confirmed: number / 9, ..Feedback::default() })));
+        world.give(confirmed(number / 9));
         world.keep_all();
         if let Some(stop) = world.station.snapshot(world.now).stop {
             ask(&mut world, Role::Supervisor, acknowledge(stop.seq, "test"));
@@ -380,10 +607,7 @@ fn a_checkpoint_and_the_whole_chain_remember_the_same() {
             },
             _ => None,
         });
-        let mut memory = checkpoint.expect("a start keeps a checkpoint");
-        memory.counters.reject_confirmed = 0;
-        memory.counters.reject_unconfirmed = 0;
-        memory
+        checkpoint.expect("a start keeps a checkpoint")
     };
     let without_checkpoints: Vec<Entry> = whole.after.iter().filter(|entry| !matches!(entry.body, Body::Checkpoint(_))).cloned().collect();
     let folded = memory(&station::Past { after: without_checkpoints, ..whole });

@@ -14,6 +14,14 @@ pub fn free_mib(path: &std::path::Path) -> Option<u64> {
     Some(status.f_bavail.saturating_mul(status.f_frsize) / (1 << 20))
 }
 
+/// How much of the file system of `path` is used, in parts of a thousand, rounded up; `None` if the system does not tell.
+#[must_use]
+pub fn used_permille(path: &std::path::Path) -> Option<u16> {
+    let status = rustix::fs::statvfs(path).ok()?;
+    let used = status.f_blocks.saturating_sub(status.f_bavail);
+    u16::try_from(used.saturating_mul(1000).div_ceil(status.f_blocks.max(1))).ok()
+}
+
 fn field_kib(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or_default()
@@ -29,5 +37,7 @@ mod tests {
         assert_eq!(field_kib(status, "VmHWM:"), 204_800);
         assert_eq!(field_kib(status, "VmPeak:"), 0);
         assert!(resident_mib().0 > 0, "this process has a resident set");
+        assert!(used_permille(std::path::Path::new("/")).is_some_and(|permille| permille <= 1000));
+        assert_eq!(used_permille(std::path::Path::new("/nowhere at all")), None);
     }
 }

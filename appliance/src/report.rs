@@ -7,6 +7,7 @@ use crate::outbox::OutboxCounts;
 use serde::Serialize;
 use station::judge::defects;
 use station::piece::PieceId;
+use station::policy::Withheld;
 use station::recipe::Recipe;
 use station::record::{Body, Entry, PieceRecord};
 use station::units::Digest;
@@ -78,6 +79,8 @@ pub struct StopLine {
     pub detail: String,
     /// The piece at which it stopped, if one did it.
     pub piece: Option<PieceId>,
+    /// What kept it from being commanded; `null` if it was.
+    pub withheld: Option<Withheld>,
     /// Who let the line run again; `null` while nobody has.
     pub released_by: Option<String>,
 }
@@ -156,6 +159,7 @@ impl<'a> Fold<'a> {
                     reason: stop.first.name().to_owned(),
                     detail: stop.detail.clone(),
                     piece: stop.piece,
+                    withheld: stop.withheld,
                     released_by: None,
                 });
             }
@@ -163,11 +167,16 @@ impl<'a> Fold<'a> {
                 self.chain(release);
                 let stop = self.report.stops.iter_mut().find(|stop| stop.seq == release.stop_seq);
                 if let Some(stop) = stop {
-                    stop.released_by = Some(release.by.name.clone());
+                    stop.released_by = Some(release.by.name().to_owned());
                 }
             }
             Body::Acknowledged(acknowledgement) => self.chain(acknowledgement),
             Body::Limits(limits) => self.chain(limits),
+            Body::Lot(lot) => self.chain(lot),
+            Body::CountersReset(reset) => self.chain(&reset.by),
+            Body::Mark(mark) => self.chain(mark),
+            // When somebody arms, turns a key or confirms a reject lies between two pieces by chance.
+            Body::Armed(_) | Body::KeySwitch(_) | Body::Gate(_) => {}
             Body::Stopped(_) | Body::Started(_) | Body::Checkpoint(_) => {}
         }
     }

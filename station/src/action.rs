@@ -40,6 +40,33 @@ pub struct Person {
     pub role: Role,
 }
 
+/// Who decided something: a person at the appliance, or whoever stands at the PLC, whose name nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "who")]
+pub enum By {
+    /// Somebody who was signed in.
+    Person(Person),
+    /// The PLC asked for it.
+    Plc,
+}
+
+impl By {
+    /// The name as written in reports.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Person(person) => &person.name,
+            Self::Plc => "PLC",
+        }
+    }
+}
+
+impl From<Person> for By {
+    fn from(person: Person) -> Self {
+        Self::Person(person)
+    }
+}
+
 /// A decision of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
@@ -63,6 +90,10 @@ pub enum Action {
         /// Number of the stop that is meant.
         stop_seq: u16,
     },
+    /// From now on a cause to stop withdraws the permit. Needs an engineer.
+    Arm,
+    /// From now on a cause to stop is shown, counted and recorded, but not commanded. Needs an engineer.
+    Disarm,
 }
 
 /// A decision and who took it.

@@ -160,7 +160,8 @@ impl Line {
     fn push(&mut self, verdict: Verdict, defects: Option<u32>, readings: &[Reading]) -> Option<Observation> {
         match &self.characteristic.source {
             Source::Individuals { tag, .. } => {
-                let reading = readings.iter().find(|reading| reading.tag == *tag && reading.quality == Quality::Good)?;
+                let reading =
+                    readings.iter().find(|reading| reading.tag == *tag && reading.quality == Quality::Good && reading.text.is_none())?;
                 if self.last_sample == Some(reading.sampled_at) {
                     return None;
                 }

@@ -2,13 +2,15 @@
 //!
 //! A piece arrives (`piece`), is seen or missed (`inspection`), together with what the process said (`reading`) it gets a
 //! verdict (`verdict`) after the recipe (`recipe`, `rubric`); the verdict goes to the line (`line`), into the chain
-//! (`record`) and onto the charts; when the process drifts, the policy (`policy`) stops the line until a person has
+//! (`record`), on its way to the reject
+//! gate (`gate`) and onto the charts; when the process drifts, the policy (`policy`) stops the line until a person has
 //! acknowledged and released it (`action`); people see a `snapshot`. All of it happens in `station`.
 //!
 //! There is no clock, no thread, no I/O and no log in this crate: the same events give the same effects, byte for byte.
 
 pub mod action;
 pub mod charts;
+pub mod gate;
 pub mod inspection;
 pub mod judge;
 pub mod line;

@@ -1,10 +1,11 @@
 //! What the station remembers across a restart: a fold over the chain of entries.
 //!
 //! Invariant: `Memory::default()` folded over all entries equals the memory in a checkpoint folded over the entries after
-//! it — except for the gate's counters, which only the PLC tells. The running station changes its memory through the same
-//! functions, so a restart cannot remember something else.
+//! it. The running station changes its memory through the same functions, so a restart cannot remember something else.
+//! At every instant: rejects commanded = confirmed + unconfirmed + at the gate.
 
 use crate::charts::Charts;
+use crate::gate::Fate;
 use crate::inspection::{Inspection, MissReason};
 use crate::judge::defects;
 use crate::line::{Counters, PieceResult};
@@ -12,7 +13,7 @@ use crate::piece::{Arrival, PieceId};
 use crate::policy::{StopReason, StopReasons};
 use crate::reading::Reading;
 use crate::recipe::Recipe;
-use crate::record::{Acknowledgement, Body, ChartPoint, Entry, PieceRecord, StopRecord};
+use crate::record::{Acknowledgement, ArmRecord, Body, ChartPoint, Entry, GateRecord, KeySwitch, Mark, PieceRecord, StopRecord};
 use crate::tally::Tally;
 use crate::units::Timestamp;
 use crate::verdict::{Judgement, Reason, Verdict};
@@ -37,6 +38,16 @@ pub struct Memory {
     pub stop: Option<StopMemory>,
     /// The stop before it.
     pub last_stop: Option<StopMemory>,
+    /// How the line stop was armed or disarmed last; `None`: nobody ever armed it.
+    pub arming: Option<Arming>,
+    /// Stops that were not commanded, since the counters were reset.
+    pub withheld_stops: u32,
+    /// How the key switch stood when it was last told.
+    pub key_switch: KeySwitch,
+    /// The next piece is a challenge piece because somebody asked for it.
+    pub golden_asked: bool,
+    /// Rejected pieces whose end at the gate is not recorded, in the order of their verdicts.
+    pub at_gate: VecDeque<PieceId>,
     /// Windows of the stop policy.
     pub tally: Tally,
     /// The control charts.
@@ -54,6 +65,15 @@ pub struct StopMemory {
     pub since: Timestamp,
     /// The acknowledgement, once there is one.
     pub acknowledged: Option<Acknowledgement>,
+}
+
+/// How the line stop was armed or disarmed last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arming {
+    /// As recorded.
+    pub record: ArmRecord,
+    /// When.
+    pub since: Timestamp,
 }
 
 /// Something that may stop the line.
@@ -85,6 +105,7 @@ impl Memory {
     pub(crate) fn note_piece(&mut self, recipe: &Recipe, piece: &Judged<'_>) -> (Vec<ChartPoint>, Vec<Cause>) {
         self.results += 1;
         self.last_piece = Some(piece.arrival.piece);
+        self.golden_asked &= !piece.arrival.golden;
         self.count(piece);
         let inspected = piece.inspection.filter(|_| piece.judgement.verdict != Verdict::Hold);
         let defects = inspected.map(|inspection| u32::try_from(defects(recipe, inspection).count()).unwrap_or(u32::MAX));
@@ -117,6 +138,7 @@ impl Memory {
         }
         if goes_to_gate(piece.judgement.verdict, piece.arrival) {
             counters.reject_commanded = counters.reject_commanded.wrapping_add(1);
+            self.at_gate.push_back(piece.arrival.piece);
         }
     }
 
@@ -150,13 +172,43 @@ impl Memory {
                 self.tally = Tally::default();
                 self.charts.restart_runs();
             }
+            Body::Armed(record) => self.arming = Some(Arming { record: record.clone(), since: at }),
+            Body::Gate(record) => self.note_gate(record),
+            Body::KeySwitch(record) => self.key_switch = record.position,
+            Body::Lot(_) => self.tally = Tally::default(),
+            Body::CountersReset(_) => self.reset_counters(),
+            Body::Mark(record) => self.golden_asked |= record.mark == Mark::GoldenCheck,
             Body::Started(_) | Body::Piece(_) | Body::Limits(_) | Body::Checkpoint(_) => {}
         }
     }
 
+    fn note_gate(&mut self, record: &GateRecord) {
+        for end in &record.pieces {
+            if let Some(index) = self.at_gate.iter().position(|piece| *piece == end.piece) {
+                self.at_gate.remove(index);
+            }
+            let counter = match end.fate {
+                Fate::Confirmed => &mut self.counters.reject_confirmed,
+                Fate::Unconfirmed | Fate::Late | Fate::Lost => &mut self.counters.reject_unconfirmed,
+            };
+            *counter = counter.wrapping_add(1);
+            if matches!(end.fate, Fate::Unconfirmed | Fate::Late) {
+                self.tally.note_unconfirmed();
+            }
+        }
+    }
+
+    /// The pieces that are still on their way to the gate stay commanded, so that the counters go on to reconcile.
+    fn reset_counters(&mut self) {
+        let waiting = u32::try_from(self.at_gate.len()).unwrap_or(u32::MAX);
+        self.counters = Counters { reject_commanded: waiting, ..Counters::default() };
+        self.withheld_stops = 0;
+    }
+
     fn note_stop(&mut self, record: &StopRecord, at: Timestamp) {
         self.stop_seq = record.seq;
-        if record.inhibited {
+        if record.withheld.is_some() {
+            self.withheld_stops = self.withheld_stops.saturating_add(1);
             self.last_stop = Some(StopMemory { record: record.clone(), since: at, acknowledged: None });
             self.tally = Tally::default();
             self.charts.restart_runs();
@@ -187,6 +239,12 @@ impl Memory {
             }
             other => self.note(other, entry.at),
         }
+    }
+
+    /// True if causes to stop withdraw the permit.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.arming.as_ref().is_some_and(|arming| arming.record.armed)
     }
 
     /// The reasons of the stop in force.

@@ -35,3 +35,11 @@ pub struct Arrival {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub user_data: Vec<u16>,
 }
+
+impl Arrival {
+    /// True if this announces the very piece of `other` again: same number, same encoder count, same serial.
+    #[must_use]
+    pub fn is_again(&self, other: &Self) -> bool {
+        self.piece == other.piece && self.encoder == other.encoder && self.serial == other.serial
+    }
+}

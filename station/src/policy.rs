@@ -85,6 +85,40 @@ impl fmt::Display for StopReason {
     }
 }
 
+impl StopReason {
+    /// True if a line whose stop is not armed runs on for this reason: what the machine concluded by itself is only counted
+    /// until an engineer trusts it. Never withheld: what a person decided, and that the station cannot keep its records —
+    /// it would judge pieces without leaving evidence, in queues that grow.
+    ///
+    /// A lost link is withheld as a stop that stays; while the link is down the permit is 0 all the same.
+    #[must_use]
+    pub const fn needs_arming(self) -> bool {
+        !matches!(self, Self::Operator | Self::QualityHold | Self::DiskExhausted)
+    }
+}
+
+/// Why a stop that was due was not commanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withheld {
+    /// The key switch at the PLC was on (JMAP `StopInhibit`).
+    KeySwitch,
+    /// Nobody has armed the line stop.
+    Unarmed,
+}
+
+/// What the PLC's acknowledgement of a stop (JMAP `LineStopAck` 0→1) does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlcAcknowledge {
+    /// Nothing: a person acknowledges at the appliance, with a cause.
+    Ignored,
+    /// It acknowledges the stop; a person releases it.
+    Acknowledges,
+    /// It acknowledges the stop and releases it, unless a cause still stands.
+    Releases,
+}
+
 /// A set of stop reasons, as JMAP writes it: bit n = the reason with discriminant n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -94,6 +128,17 @@ impl StopReasons {
     /// Adds one reason.
     pub const fn insert(&mut self, reason: StopReason) {
         self.0 |= 1 << reason as u8;
+    }
+
+    /// Takes one reason out.
+    pub const fn remove(&mut self, reason: StopReason) {
+        self.0 &= !(1 << reason as u8);
+    }
+
+    /// The reasons that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// True if `reason` is in the set.
@@ -129,4 +174,6 @@ pub struct StopPolicy {
     pub unconfirmed_rejects: u32,
     /// More ledger entries than this that are not yet durable stop the line.
     pub backlog_entries_max: u64,
+    /// What the PLC's acknowledgement of a stop does.
+    pub plc_acknowledge: PlcAcknowledge,
 }

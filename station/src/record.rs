@@ -4,11 +4,13 @@
 //! with fields in declaration order (no floats other than finite ones), and its digest is SHA-256 over the previous
 //! entry's digest and those bytes. A correction is a new entry.
 
-use crate::action::Person;
+use crate::action::By;
+use crate::gate::GateEnd;
 use crate::inspection::Inspection;
+use crate::line::Counters;
 use crate::memory::Memory;
 use crate::piece::Arrival;
-use crate::policy::{StopReason, StopReasons};
+use crate::policy::{StopReason, StopReasons, Withheld};
 use crate::reading::Reading;
 use crate::recipe::Recipe;
 use crate::units::{Digest, EncoderCount, Timestamp};
@@ -79,6 +81,18 @@ pub enum Body {
     Released(ReleaseRecord),
     /// Control limits were estimated and frozen.
     Limits(LimitsRecord),
+    /// The line stop was armed or disarmed.
+    Armed(ArmRecord),
+    /// Rejected pieces came to their end at the gate, one way or another.
+    Gate(GateRecord),
+    /// The key switch that withholds stops was turned, or was on for too long.
+    KeySwitch(KeySwitchRecord),
+    /// A lot began.
+    Lot(LotRecord),
+    /// The counters began anew.
+    CountersReset(CountersReset),
+    /// Something happened at the line that somebody wanted to find again.
+    Mark(MarkRecord),
     /// Everything the station remembers, so that a restart need not read the whole chain.
     Checkpoint(Box<Memory>),
 }
@@ -170,30 +184,30 @@ pub struct StopRecord {
     pub chart: u16,
     /// Nelson rules it showed, bit n−1 = rule n.
     pub nelson_rules: u16,
-    /// True if a key switch kept the stop from being commanded.
-    pub inhibited: bool,
+    /// What kept the stop from being commanded; `None` if it was.
+    pub withheld: Option<Withheld>,
 }
 
-/// A person understood a stop.
+/// A stop was understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     /// The stop.
     pub stop_seq: u16,
     /// Who.
-    pub by: Person,
+    pub by: By,
     /// What caused it.
     pub cause: String,
     /// What was done about it.
     pub corrective_action: String,
 }
 
-/// A person let the line run again.
+/// The line was let run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseRecord {
     /// The stop.
     pub stop_seq: u16,
     /// Who.
-    pub by: Person,
+    pub by: By,
 }
 
 /// Limits were frozen (OPC-neutral; the versioned value itself belongs to `spc`).
@@ -213,4 +227,77 @@ pub struct LimitsRecord {
     pub ucl: f64,
     /// Subgroups they were estimated from.
     pub subgroups: u32,
+}
+
+/// The line stop was armed or disarmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmRecord {
+    /// True: from here on stops are commanded.
+    pub armed: bool,
+    /// Who.
+    pub by: By,
+}
+
+/// The end of some rejected pieces on their way to the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// The pieces, each with its end.
+    pub pieces: Vec<GateEnd>,
+}
+
+/// The key switch against stops (JMAP `StopInhibit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeySwitchRecord {
+    /// How it stands from here on.
+    pub position: KeySwitch,
+}
+
+/// How the key switch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySwitch {
+    /// Stops are commanded.
+    #[default]
+    Off,
+    /// Stops are withheld.
+    On,
+    /// Still on, but for too long: stops are commanded.
+    Expired,
+}
+
+/// A lot began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LotRecord {
+    /// Its number.
+    pub lot: u32,
+    /// Who said so.
+    pub by: By,
+}
+
+/// The counters began anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountersReset {
+    /// What they were.
+    pub before: Counters,
+    /// Who asked for it.
+    pub by: By,
+}
+
+/// A mark in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRecord {
+    /// What.
+    pub mark: Mark,
+    /// Who set it.
+    pub by: By,
+}
+
+/// What can be marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// JMAP `SoftEvent` of this number, 0…7.
+    SoftEvent(u8),
+    /// The next piece is a challenge piece.
+    GoldenCheck,
 }

@@ -1,10 +1,10 @@
 //! What people see: the whole state of the station in one value, latest wins.
 
-use crate::action::Person;
+use crate::action::By;
 use crate::inspection::PixelBox;
 use crate::line::{Counters, PlcLink};
 use crate::piece::PieceId;
-use crate::policy::{StopReason, StopReasons};
+use crate::policy::{StopReason, StopReasons, Withheld};
 use crate::reading::Reading;
 use crate::record::ChartPoint;
 use crate::units::Timestamp;
@@ -30,8 +30,10 @@ pub struct Snapshot {
     pub run_permit: bool,
     /// The stop in force, if there is one.
     pub stop: Option<StopView>,
-    /// The last stop that was released.
+    /// The last stop that was released or withheld.
     pub last_stop: Option<StopView>,
+    /// Whether stops are commanded at all.
+    pub line_stop: LineStopView,
     /// Counters.
     pub counters: Counters,
     /// The last pieces, oldest first.
@@ -84,11 +86,24 @@ pub struct StopView {
     /// Since when.
     pub since: Timestamp,
     /// Who acknowledged it.
-    pub acknowledged_by: Option<Person>,
+    pub acknowledged_by: Option<By>,
     /// The cause they gave.
     pub cause: String,
-    /// True if a key switch kept the stop from being commanded.
-    pub inhibited: bool,
+    /// What kept the stop from being commanded; `None` if it was.
+    pub withheld: Option<Withheld>,
+}
+
+/// Whether stops are commanded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LineStopView {
+    /// False: stops are shown, counted and recorded, not commanded.
+    pub armed: bool,
+    /// Who armed or disarmed it last; `None` if nobody ever has.
+    pub by: Option<By>,
+    /// When.
+    pub since: Option<Timestamp>,
+    /// Stops that were due and not commanded, by whatever kept them, since the counters were reset.
+    pub withheld: u32,
 }
 
 /// A piece as people see it.
@@ -155,7 +170,7 @@ pub struct PointView {
 }
 
 /// The link to the PLC as people see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlcView {
     /// The last thing heard: up, or down and why.
     pub link: Option<PlcLink>,
@@ -165,6 +180,8 @@ pub struct PlcView {
     pub estop: bool,
     /// Key switch: stops are not commanded.
     pub stop_inhibit: bool,
+    /// The key switch is still on, but for too long: stops are commanded.
+    pub inhibit_expired: bool,
     /// Rejects on their way to the gate.
     pub reject_queue: u32,
 }

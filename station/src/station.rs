@@ -9,7 +9,8 @@
 //!                              Releasing ◀──────────────── Acknowledged
 //!                                          a person releases
 //! ```
-//! RunPermit is 1 in `Running` and nowhere else. A cause to stop leads to `Stopped` from every state.
+//! RunPermit is 1 in `Running` and nowhere else. A cause to stop leads to `Stopped` from every state, unless it is withheld
+//! (`stops`): by the key switch, or because nobody has armed the line stop.
 //!
 //! The life of a piece: `Arrived` opens it; `Seen`, `Missed` or its deadline closes it with exactly one result and exactly
 //! one record. What is announced twice gets its first result again; numbers that were skipped get a `Hold` record.
@@ -18,19 +19,24 @@
 //! when the release is durable, and stops when records pile up undurable (**write before releasing**); only a completed
 //! inspection can give a `Pass` (**unjudged is Hold**); nothing here asks a clock (**same events, same effects**).
 
-use crate::action::{Action, Request, Role};
+mod asked;
+mod link;
+mod stops;
+
+use crate::action::Request;
 use crate::charts::{ChartError, Charts};
+use crate::gate::{Fate, Gate, GateEnd};
 use crate::inspection::{Inspection, Miss, MissReason};
 use crate::judge::{defects, hold, judge};
-use crate::line::{Answer, Feedback, LineCommand, LinkFault, Permit, PieceResult, PlcLink};
-use crate::memory::{Cause, Judged, Memory, goes_to_gate};
+use crate::line::{Feedback, GateQueue, LineCommand, Permit, PieceResult, PlcLink};
+use crate::memory::{Judged, Memory, goes_to_gate};
 use crate::piece::{Arrival, PieceId};
-use crate::policy::{StopReason, StopReasons};
+use crate::policy::StopReasons;
 use crate::reading::{Quality, Reading};
 use crate::recipe::Recipe;
-use crate::record::{Acknowledgement, Body, Entry, EntryNumber, Identity, PieceRecord, ReleaseRecord, Started, StopRecord};
+use crate::record::{Body, Entry, EntryNumber, GateRecord, Identity, KeySwitch, KeySwitchRecord, PieceRecord, Started};
 use crate::snapshot::{Phase, Snapshot};
-use crate::units::{Digest, EncoderCount, Micros, Timestamp};
+use crate::units::{Digest, Timestamp};
 use crate::verdict::{Judgement, Verdict};
 use crate::view::View;
 use serde::{Deserialize, Serialize};
@@ -41,8 +47,6 @@ use std::sync::Arc;
 const CHECKPOINT_EVERY: u64 = 512;
 /// Numbers the PLC may skip before the gap counts as a restart of its counter instead of as missed pieces.
 const GAP_MAX: u32 = 64;
-/// A key switch that keeps stops from being commanded works no longer than this.
-const INHIBIT_EXPIRES: Micros = Micros::from_millis(10 * 60 * 1000);
 
 /// Everything the station ever learns. Closed on purpose: a new variant is an architecture decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,12 +112,6 @@ struct Open {
     readings: Vec<Reading>,
 }
 
-/// A piece on its way to the reject gate.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ToGate {
-    target: EncoderCount,
-}
-
 /// The judgement. It can be written down whole: read back, it goes on with the same effects, byte for byte.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Station {
@@ -127,11 +125,15 @@ pub struct Station {
     released: bool,
     link: Option<PlcLink>,
     feedback: Feedback,
-    inhibited_since: Option<Timestamp>,
-    told_while_inhibited: StopReasons,
+    /// Since when the key switch is on; `None` unless it withholds stops.
+    key_on_since: Option<Timestamp>,
+    /// Causes that stand and whose stop was withheld: recorded once, and a stop as soon as nothing withholds it.
+    withheld_standing: StopReasons,
     readings: BTreeMap<Arc<str>, Reading>,
     open: VecDeque<Open>,
-    to_gate: VecDeque<ToGate>,
+    gate: Gate,
+    /// What the PLC was last told of the gate, since the link came up.
+    gate_told: Option<GateQueue>,
     last_arrived: Option<PieceId>,
     permit: Permit,
     beat: u16,
@@ -151,6 +153,7 @@ impl Station {
             view.fold(&setup.recipe, entry);
         }
         let head = past.last.unwrap_or_default();
+        let gate = Gate::new(setup.recipe.gate_offset, setup.recipe.gate_slack);
         let mut station = Self {
             last_arrived: memory.last_piece,
             setup,
@@ -162,16 +165,18 @@ impl Station {
             released: false,
             link: None,
             feedback: Feedback::default(),
-            inhibited_since: None,
-            told_while_inhibited: StopReasons::default(),
+            key_on_since: None,
+            withheld_standing: StopReasons::default(),
             readings: BTreeMap::new(),
             open: VecDeque::new(),
-            to_gate: VecDeque::new(),
+            gate,
+            gate_told: None,
             permit: Permit::default(),
             beat: 0,
         };
         let Setup { identity, recipe, program } = station.setup.clone();
         station.keep(Body::Started(Box::new(Started { identity, recipe, program })), now, effects);
+        station.close_what_was_open(now, effects);
         station.keep(Body::Checkpoint(Box::new(station.memory.clone())), now, effects);
         station.awaited = station.head.0;
         station.permit = station.wanted_permit();
@@ -179,10 +184,23 @@ impl Station {
         Ok(station)
     }
 
+    /// What nobody followed while the program was away: rejects at the gate end unknown, and a key switch that was on no
+    /// longer withholds anything until it is turned anew — an exception does not outlive the program that made it.
+    fn close_what_was_open(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.memory.key_switch == KeySwitch::On {
+            self.keep(Body::KeySwitch(KeySwitchRecord { position: KeySwitch::Expired }), now, effects);
+        }
+        let pieces: Vec<_> = self.memory.at_gate.iter().map(|piece| GateEnd { piece: *piece, fate: Fate::Lost }).collect();
+        if !pieces.is_empty() {
+            self.keep(Body::Gate(GateRecord { pieces }), now, effects);
+        }
+    }
+
     /// Takes one event and appends its effects, in the order in which they must happen.
     pub fn handle(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         let before = self.phase();
         let first = effects.len();
+        self.watch_key_switch(now, effects);
         self.close_late_pieces(now, effects);
         let tick = matches!(event, Event::Tick);
         match event {
@@ -197,6 +215,7 @@ impl Station {
         }
         self.watch_standing_causes(now, effects);
         self.assert_permit(effects);
+        self.tell_gate(effects);
         stop_before_writing(effects, first);
         if tick || self.phase() != before {
             effects.push(Effect::Show(Arc::new(self.snapshot(now))));
@@ -218,12 +237,13 @@ impl Station {
     /// Everything people see.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let reject_queue = u32::try_from(self.to_gate.len()).unwrap_or(u32::MAX);
+        let reject_queue = u32::try_from(self.gate.waiting()).unwrap_or(u32::MAX);
         let plc = crate::snapshot::PlcView {
             link: self.link,
             line_running: self.feedback.line_running,
             estop: self.feedback.estop,
             stop_inhibit: self.feedback.stop_inhibit,
+            inhibit_expired: self.feedback.stop_inhibit && self.memory.key_switch == KeySwitch::Expired,
             reject_queue,
         };
         Snapshot {
@@ -239,16 +259,18 @@ impl Station {
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn arrived(&mut self, mut arrival: Arrival, now: Timestamp, effects: &mut Vec<Effect>) {
         if let Some(result) = self.memory.result_of(&arrival) {
             effects.push(Effect::Command(LineCommand::Result(result)));
             return;
         }
-        if self.open.iter().any(|open| open.arrival == arrival) {
+        if self.open.iter().any(|open| open.arrival.is_again(&arrival)) {
             return;
         }
         self.watch_gate(arrival.encoder, now, effects);
         self.record_gap(&arrival, now, effects);
+        arrival.golden |= self.memory.golden_asked && !self.open.iter().any(|open| open.arrival.golden);
+        self.gate.arrived(arrival.piece, arrival.encoder);
         self.last_arrived = Some(arrival.piece);
         let readings = self.readings.values().cloned().collect();
         self.open.push_back(Open { arrival, arrived_at: now, readings });
@@ -263,7 +285,8 @@ impl Station {
         }
         for number in 1..gap {
             let piece = PieceId(last.0.wrapping_add(number));
-            let arrival = Arrival { piece, serial: None, ..arrival.clone() };
+            // Of such a piece nothing is known but that it lay between the two.
+            let arrival = Arrival { piece, serial: None, golden: false, retain: false, user_data: Vec::new(), ..arrival.clone() };
             let open = Open { arrival, arrived_at: now, readings: Vec::new() };
             self.close(open, None, hold(MissReason::Interrupted), now, effects);
         }
@@ -318,51 +341,19 @@ impl Station {
         let result = result_of(&recipe, &record);
         self.memory.note_result(result, record.arrival.serial.clone());
         effects.push(Effect::Command(LineCommand::Result(result)));
-        if let Some(target) = record.reject_at {
-            self.to_gate.push_back(ToGate { target });
-        }
+        let (piece, encoder, passes) = (record.arrival.piece, record.arrival.encoder, record.reject_at.is_none());
         let limits: Vec<_> = record.points.iter().filter_map(|point| self.memory.charts.frozen_limits(point)).collect();
         self.view.note_piece(&recipe, &record, now);
         self.keep(Body::Piece(Box::new(record)), now, effects);
         for body in limits.into_iter().map(Body::Limits).chain(stops.into_iter().map(Body::Stopped)) {
             self.keep(body, now, effects);
         }
+        let mut ends = Vec::new();
+        self.gate.judged(piece, encoder, passes, &mut ends);
+        self.end_at_gate(ends, now, effects);
         if self.memory.results.is_multiple_of(CHECKPOINT_EVERY) {
             self.keep(Body::Checkpoint(Box::new(self.memory.clone())), now, effects);
         }
-    }
-
-    /// Withdraws the permit for every cause that is not yet a reason of the stop in force; returns what is to be kept.
-    fn raise(&mut self, causes: Vec<Cause>, piece: Option<PieceId>, now: Timestamp, effects: &mut Vec<Effect>) -> Vec<StopRecord> {
-        let mut records = Vec::new();
-        for cause in causes {
-            let mut reasons = self.memory.reasons();
-            if reasons.contains(cause.reason) {
-                continue;
-            }
-            reasons.insert(cause.reason);
-            let new = self.memory.stop.is_none();
-            let seq = if new { self.memory.stop_seq.wrapping_add(1).max(1) } else { self.memory.stop_seq };
-            let inhibited = new && self.is_inhibited(now);
-            let (chart, nelson_rules) = cause.chart;
-            let record = StopRecord { seq, first: cause.reason, detail: cause.detail, reasons, piece, chart, nelson_rules, inhibited };
-            self.memory.note(&Body::Stopped(record.clone()), now);
-            records.push(record);
-        }
-        if !self.wanted_permit().run {
-            self.assert_permit(effects);
-        }
-        records
-    }
-
-    fn raise_and_keep(&mut self, reason: StopReason, detail: String, now: Timestamp, effects: &mut Vec<Effect>) {
-        for record in self.raise(vec![Cause { reason, detail, chart: (0, 0) }], None, now, effects) {
-            self.keep(Body::Stopped(record), now, effects);
-        }
-    }
-
-    fn is_inhibited(&self, now: Timestamp) -> bool {
-        self.inhibited_since.is_some_and(|since| now.since(since) < INHIBIT_EXPIRES)
     }
 
     fn read(&mut self, mut reading: Reading) {
@@ -373,143 +364,10 @@ impl Station {
         self.readings.insert(Arc::clone(&reading.tag), reading);
     }
 
-    fn link(&mut self, link: PlcLink, now: Timestamp, effects: &mut Vec<Effect>) {
-        match link {
-            PlcLink::Up => {
-                self.link = Some(link);
-                self.feedback.rejects_confirmed = 0;
-                // The PLC may have lost its memory: what it is told is told anew, and only by this command.
-                self.permit = self.wanted_permit();
-                effects.push(Effect::Command(LineCommand::Permit(self.permit)));
-            }
-            PlcLink::Down(fault) => self.link_down(fault, now, effects),
-            PlcLink::Feedback(feedback) => self.feedback(feedback, now),
-            PlcLink::Asked(request) => {
-                effects.push(Effect::Command(LineCommand::Answer(Answer { number: request.number, done: false })));
-            }
-        }
-    }
-
-    fn link_down(&mut self, fault: LinkFault, now: Timestamp, effects: &mut Vec<Effect>) {
-        let was_up = self.link == Some(PlcLink::Up);
-        self.link = Some(PlcLink::Down(fault));
-        for reading in self.readings.values_mut().filter(|reading| reading.quality == Quality::Good) {
-            reading.quality = Quality::Stale;
-        }
-        let lost = u32::try_from(self.to_gate.len()).unwrap_or(u32::MAX);
-        self.to_gate.clear();
-        self.memory.counters.reject_unconfirmed = self.memory.counters.reject_unconfirmed.wrapping_add(lost);
-        if was_up {
-            self.raise_and_keep(StopReason::PlcLink, format!("PLC link: {fault:?}"), now, effects);
-        }
-    }
-
-    fn feedback(&mut self, feedback: Feedback, now: Timestamp) {
-        let confirmed = feedback.rejects_confirmed.wrapping_sub(self.feedback.rejects_confirmed);
-        for _ in 0..confirmed {
-            if self.to_gate.pop_front().is_none() {
-                break;
-            }
-            self.memory.counters.reject_confirmed = self.memory.counters.reject_confirmed.wrapping_add(1);
-        }
-        self.inhibited_since = match (feedback.stop_inhibit, self.inhibited_since) {
-            (true, since) => since.or(Some(now)),
-            (false, _) => None,
-        };
-        self.feedback = feedback;
-    }
-
-    /// Rejects that the belt has carried past the gate without a confirmation.
-    fn watch_gate(&mut self, encoder: EncoderCount, now: Timestamp, effects: &mut Vec<Effect>) {
-        let slack = self.setup.recipe.gate_slack;
-        while self.to_gate.front().is_some_and(|piece| encoder.has_passed(piece.target.ahead(slack))) {
-            self.to_gate.pop_front();
-            self.memory.counters.reject_unconfirmed = self.memory.counters.reject_unconfirmed.wrapping_add(1);
-            if let Some((reason, detail)) = self.memory.tally.note_unconfirmed(&self.setup.recipe.stop) {
-                self.raise_and_keep(reason, detail, now, effects);
-            }
-        }
-    }
-
-    /// A cause that stands stops the line, however long it has stood; while the key switch is on it is recorded once.
-    fn watch_standing_causes(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let standing = self.standing_causes();
-        let inhibited = self.is_inhibited(now);
-        for (reason, detail) in [
-            (StopReason::RejectBinFull, "the reject bin is full".to_owned()),
-            (StopReason::DiskExhausted, format!("{} records are not yet durable", self.head.0.0 - self.kept.0)),
-        ] {
-            let told = inhibited && self.told_while_inhibited.contains(reason);
-            if standing.contains(reason) && !told && !self.memory.reasons().contains(reason) {
-                self.raise_and_keep(reason, detail, now, effects);
-            }
-        }
-        self.told_while_inhibited = if inhibited { standing } else { StopReasons::default() };
-    }
-
-    fn asked(&mut self, request: Request, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Request { by, action } = request;
-        match action {
-            Action::Stop { note } => {
-                let detail =
-                    if note.trim().is_empty() { format!("stopped by {}", by.name) } else { format!("{}: {}", by.name, note.trim()) };
-                self.raise_and_keep(StopReason::Operator, detail, now, effects);
-            }
-            Action::Acknowledge { stop_seq, cause, corrective_action } => {
-                if self.phase() == Phase::Stopped && stop_seq == self.memory.stop_seq && !cause.trim().is_empty() {
-                    self.keep(Body::Acknowledged(Acknowledgement { stop_seq, by, cause, corrective_action }), now, effects);
-                }
-            }
-            Action::Release { stop_seq } => {
-                let may = by.role >= Role::Supervisor && self.standing_causes() == StopReasons::default();
-                if self.phase() == Phase::Acknowledged && stop_seq == self.memory.stop_seq && may {
-                    self.keep(Body::Released(ReleaseRecord { stop_seq, by }), now, effects);
-                    self.awaited = self.head.0;
-                    self.released = true;
-                }
-            }
-        }
-    }
-
-    /// Causes that still hold: a release would only lead to the next stop.
-    #[must_use]
-    pub fn standing_causes(&self) -> StopReasons {
-        let mut causes = StopReasons::default();
-        if self.link != Some(PlcLink::Up) {
-            causes.insert(StopReason::PlcLink);
-        }
-        if self.feedback.bin_full {
-            causes.insert(StopReason::RejectBinFull);
-        }
-        if self.head.0.0 - self.kept.0 > self.setup.recipe.stop.backlog_entries_max {
-            causes.insert(StopReason::DiskExhausted);
-        }
-        causes
-    }
-
     fn tick(&mut self, effects: &mut Vec<Effect>) {
         self.beat = self.beat.wrapping_add(1);
         effects.push(Effect::Command(LineCommand::Beat(self.beat)));
         effects.push(Effect::Command(LineCommand::Counters(self.memory.counters)));
-    }
-
-    fn wanted_permit(&self) -> Permit {
-        let stop = self.memory.stop.as_ref().map(|stop| &stop.record);
-        Permit {
-            run: self.phase() == Phase::Running,
-            reasons: self.memory.reasons(),
-            stop_seq: self.memory.stop_seq,
-            spc_rules: stop.map_or(0, |stop| stop.nelson_rules),
-            spc_chart: stop.map_or(0, |stop| stop.chart),
-        }
-    }
-
-    fn assert_permit(&mut self, effects: &mut Vec<Effect>) {
-        let wanted = self.wanted_permit();
-        if wanted != self.permit {
-            self.permit = wanted;
-            effects.push(Effect::Command(LineCommand::Permit(wanted)));
-        }
     }
 
     /// Adds one entry to the chain. Changes of memory other than by a piece or a stop happen here, as in a fold.
@@ -524,17 +382,17 @@ impl Station {
     }
 }
 
-/// One event may close several pieces, of which only the last is a cause to stop: the permit goes before all that is kept.
+/// One event may close several pieces, of which only the last is a cause to stop, or find one cause after another: the
+/// permit goes once, with all its reasons, before anything is kept.
 fn stop_before_writing(effects: &mut Vec<Effect>, first: usize) {
-    let is_stop = |effect: &Effect| matches!(effect, Effect::Command(LineCommand::Permit(Permit { run: false, .. })));
-    let kept = effects.iter().skip(first).position(|effect| matches!(effect, Effect::Keep(_))).map(|at| first + at);
-    let stop = effects.iter().skip(first).rposition(is_stop).map(|at| first + at);
-    if let (Some(kept), Some(stop)) = (kept, stop)
-        && kept < stop
-    {
-        let stop = effects.remove(stop);
-        effects.insert(kept, stop);
-    }
+    let is_permit = |effect: &Effect| matches!(effect, Effect::Command(LineCommand::Permit(_)));
+    let last = effects.iter().skip(first).rfind(|effect| is_permit(effect)).cloned();
+    let Some(stop @ Effect::Command(LineCommand::Permit(Permit { run: false, .. }))) = last else { return };
+    let place = effects.iter().skip(first).position(|effect| is_permit(effect) || matches!(effect, Effect::Keep(_)));
+    let mut new = effects.split_off(first);
+    new.retain(|effect| !is_permit(effect));
+    new.insert(place.unwrap_or_default(), stop);
+    effects.append(&mut new);
 }
 
 /// The result of a piece record, as the PLC was told.

@@ -53,9 +53,14 @@ impl Tally {
         reasons
     }
 
-    /// Notes a reject that passed the gate unconfirmed.
-    pub fn note_unconfirmed(&mut self, policy: &StopPolicy) -> Option<(StopReason, String)> {
+    /// Notes a reject that nobody saw at the gate.
+    pub fn note_unconfirmed(&mut self) {
         self.unconfirmed = self.unconfirmed.saturating_add(1);
+    }
+
+    /// The reason to stop, once too many rejects were not seen at the gate.
+    #[must_use]
+    pub fn unconfirmed_cause(&self, policy: &StopPolicy) -> Option<(StopReason, String)> {
         (self.unconfirmed >= policy.unconfirmed_rejects)
             .then(|| (StopReason::RejectUnconfirmed, format!("{} rejects passed the gate unconfirmed", self.unconfirmed)))
     }
@@ -82,6 +87,7 @@ fn to_len(length: u32) -> usize {
 mod tests {
     use super::*;
     use crate::judge::hold;
+    use crate::policy::PlcAcknowledge;
 
     fn policy() -> StopPolicy {
         StopPolicy {
@@ -94,6 +100,7 @@ mod tests {
             deadline_misses_max: 1,
             unconfirmed_rejects: 2,
             backlog_entries_max: 10,
+            plc_acknowledge: PlcAcknowledge::Ignored,
         }
     }
 

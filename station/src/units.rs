@@ -48,10 +48,16 @@ impl EncoderCount {
         Self(self.0.wrapping_add(counts))
     }
 
+    /// How far `self` lies ahead of `other`, in counts; negative if behind. Both are less than half a turn apart.
+    #[must_use]
+    pub const fn beyond(self, other: Self) -> i32 {
+        self.0.wrapping_sub(other.0).cast_signed()
+    }
+
     /// True if `self` lies at or past `target`, where both are less than half a turn (2³¹ counts) apart.
     #[must_use]
     pub const fn has_passed(self, target: Self) -> bool {
-        self.0.wrapping_sub(target.0) < 1 << 31
+        self.beyond(target) >= 0
     }
 }
 

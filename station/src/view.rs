@@ -6,7 +6,7 @@ use crate::judge::defects;
 use crate::memory::{Memory, StopMemory};
 use crate::recipe::{Recipe, Source};
 use crate::record::{Body, Entry, PieceRecord};
-use crate::snapshot::{ChartView, DefectView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use crate::snapshot::{ChartView, DefectView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
 use crate::station::Setup;
 use crate::units::Timestamp;
 use crate::verdict::Reason;
@@ -90,11 +90,17 @@ impl View {
             run_permit: false,
             stop: memory.stop.as_ref().map(stop),
             last_stop: memory.last_stop.as_ref().map(stop),
+            line_stop: LineStopView {
+                armed: memory.is_armed(),
+                by: memory.arming.as_ref().map(|arming| arming.record.by.clone()),
+                since: memory.arming.as_ref().map(|arming| arming.since),
+                withheld: memory.withheld_stops,
+            },
             counters: memory.counters,
             pieces: self.pieces.iter().cloned().collect(),
             charts: self.charts.iter().map(chart).collect(),
             readings: Vec::new(),
-            plc: PlcView { link: None, line_running: false, estop: false, stop_inhibit: false, reject_queue: 0 },
+            plc: PlcView::default(),
             backlog_entries: 0,
             kept: 0,
         }
@@ -113,7 +119,7 @@ impl View {
             since: stop.since,
             acknowledged_by: stop.acknowledged.as_ref().map(|acknowledged| acknowledged.by.clone()),
             cause: stop.acknowledged.as_ref().map_or_else(String::new, |acknowledged| acknowledged.cause.clone()),
-            inhibited: stop.record.inhibited,
+            withheld: stop.record.withheld,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The station with a conscience: feeds events to it and checks every invariant after each of them.
 
+use station::action::{Action, Person, Request, Role};
 use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
-use station::line::{LineCommand, Permit, PlcLink};
+use station::line::{GateQueue, LineCommand, Permit, PlcLink};
 use station::piece::{Arrival, PieceId};
-use station::policy::StopPolicy;
+use station::policy::{PlcAcknowledge, StopPolicy, Withheld};
 use station::reading::{Quality, Reading};
 use station::recipe::{Characteristic, DefectClass, Recipe, RuleNames, Source};
-use station::record::{Body, Entry, EntryNumber, Identity};
+use station::record::{Body, Entry, EntryNumber, Identity, KeySwitch, StopRecord};
 use station::rubric::{Band, Rubric};
 use station::units::{Digest, EncoderCount, Micros, Timestamp};
 use station::verdict::Verdict;
@@ -67,6 +68,7 @@ pub fn recipe() -> Recipe {
             deadline_misses_max: 2,
             unconfirmed_rejects: 3,
             backlog_entries_max: 40,
+            plc_acknowledge: PlcAcknowledge::Acknowledges,
         },
     }
 }
@@ -132,6 +134,9 @@ pub struct World {
     stopped: bool,
     must_be_durable: u64,
     link_up: bool,
+    armed: bool,
+    key_switch: KeySwitch,
+    gate_told: Option<GateQueue>,
     results: BTreeMap<(u32, u32), Verdict>,
 }
 
@@ -156,18 +161,32 @@ impl World {
             stopped: false,
             must_be_durable: 0,
             link_up: false,
+            armed: false,
+            key_switch: KeySwitch::Off,
+            gate_told: None,
             results: BTreeMap::new(),
         };
         for entry in &chain {
             world.note(entry);
         }
-        world.check(effects);
+        world.check(&[], effects);
         world
     }
 
-    /// A station that has just started, is durable, and has heard the PLC.
+    /// A station that has just started, is armed, durable, and has heard the PLC.
     #[must_use]
     pub fn running() -> Self {
+        let mut world = Self::unarmed();
+        let by = Person { name: "engineer".to_owned(), role: Role::Engineer };
+        world.give(Event::Asked(Request { by, action: Action::Arm }));
+        world.keep_all();
+        assert!(world.armed && world.permit.run);
+        world
+    }
+
+    /// A station that has just started, is durable, and has heard the PLC. Nobody has armed the line stop.
+    #[must_use]
+    pub fn unarmed() -> Self {
         let mut world = Self::on(Vec::new(), Timestamp { wall_micros: 1_700_000_000_000_000, mono_micros: 1 });
         world.keep_all();
         world.give(Event::Link(PlcLink::Up));
@@ -181,14 +200,21 @@ impl World {
         self.now.wall_micros += 1000;
         self.events.push((self.now, event.clone()));
         match &event {
-            Event::Kept(number) => self.durable = self.durable.max(number.0),
+            Event::Kept(number) => self.durable = self.durable.max(number.0.min(self.chain.len() as u64)),
             Event::Link(PlcLink::Up) => self.link_up = true,
             Event::Link(PlcLink::Down(_)) => self.link_up = false,
             _ => {}
         }
+        if matches!(event, Event::Link(PlcLink::Up)) {
+            self.gate_told = None;
+        }
+        let asked = match &event {
+            Event::Link(PlcLink::Asked(request)) => vec![request.number],
+            _ => Vec::new(),
+        };
         let mut effects = Vec::new();
         self.station.handle(event, self.now, &mut effects);
-        self.check(effects);
+        self.check(&asked, effects);
     }
 
     /// A good reading of the charted tag, sampled now.
@@ -218,8 +244,16 @@ impl World {
         })
     }
 
-    fn check(&mut self, effects: Vec<Effect>) {
+    fn check(&mut self, asked: &[u32], effects: Vec<Effect>) {
         let was_running = self.permit.run;
+        let answered: Vec<u32> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Command(LineCommand::Answer(answer)) => Some(answer.number),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(answered, asked, "every order of the PLC is answered once, and nothing else is");
         let mut kept_before_stop = false;
         for effect in &effects {
             match effect {
@@ -237,10 +271,15 @@ impl World {
                     kept_before_stop = true;
                     self.note(entry);
                 }
+                Effect::Command(LineCommand::Gate(queue)) => {
+                    assert!(self.link_up && self.gate_told != Some(*queue), "the gate's queue is told when it changed");
+                    self.gate_told = Some(*queue);
+                }
                 Effect::Command(_) | Effect::Show(_) => {}
             }
         }
         self.check_permit();
+        self.check_gate();
         self.effects.extend(serde_json::to_vec(&effects).expect("effects are plain data"));
         self.last = effects;
     }
@@ -255,7 +294,9 @@ impl World {
                 self.records += 1;
                 assert_eq!(record.result_id, self.records, "a gap in the records");
             }
-            Body::Stopped(stop) => self.stopped |= !stop.inhibited,
+            Body::Stopped(stop) => self.note_stop(stop),
+            Body::Armed(record) => self.armed = record.armed,
+            Body::KeySwitch(record) => self.key_switch = record.position,
             Body::Released(_) => (self.stopped, self.must_be_durable) = (false, entry.number.0),
             Body::Started(_) => self.must_be_durable = entry.number.0,
             _ => {}
@@ -264,10 +305,37 @@ impl World {
         self.chain.push(entry.clone());
     }
 
+    /// A stop is withheld exactly if no stop is in force and something may withhold this one.
+    fn note_stop(&mut self, stop: &StopRecord) {
+        let allowed = match (self.stopped, self.key_switch, self.armed) {
+            (true, _, _) => None,
+            (false, KeySwitch::On, _) => Some(Withheld::KeySwitch),
+            (false, _, false) if stop.first.needs_arming() => Some(Withheld::Unarmed),
+            (false, _, _) => None,
+        };
+        assert_eq!(stop.withheld, allowed, "stop {}: {}", stop.seq, stop.detail);
+        self.stopped |= stop.withheld.is_none();
+    }
+
+    /// The line may run exactly if no stop is in force, the link is up, and the start or release is durable: a withheld stop
+    /// takes nothing away, and nothing gives what is missing.
     fn check_permit(&self) {
         assert!(!(self.permit.run && self.stopped), "the line may run although a stop is in force");
         let durable = self.durable >= self.must_be_durable;
         assert!(!self.permit.run || durable, "write before releasing: the line may run before the release is durable");
+        assert_eq!(self.permit.run, !self.stopped && self.link_up && durable, "nothing stops the line, and it may not run");
+    }
+
+    fn check_gate(&self) {
+        let snapshot = self.station.snapshot(self.now);
+        let counters = snapshot.counters;
+        let known = counters.reject_confirmed + counters.reject_unconfirmed;
+        assert_eq!(counters.reject_commanded, known + snapshot.plc.reject_queue, "commanded = confirmed + unconfirmed + waiting");
+        if self.link_up {
+            let told = self.gate_told.map(|queue| u32::from(queue.waiting));
+            assert_eq!(told, Some(snapshot.plc.reject_queue), "the PLC knows how many wait");
+        }
+        assert_eq!(snapshot.line_stop.armed, self.armed, "what is shown is what was recorded");
     }
 }
 

@@ -41,6 +41,8 @@ export const api = {
   acknowledge: (stop_seq, cause, corrective_action) =>
     ask("POST", "/stop/acknowledge", { stop_seq, cause, corrective_action }),
   release: (stop_seq) => ask("POST", "/stop/release", { stop_seq }),
+  arm: () => ask("POST", "/line-stop/arm", {}),
+  disarm: () => ask("POST", "/line-stop/disarm", {}),
   piece: (resultId) => json(ask("GET", `/pieces/${resultId}`)),
   bySerial: (serial) => json(ask("GET", `/pieces?serial=${encodeURIComponent(serial)}`)),
   stream: () => new EventSource(`${BASE}/stream`),

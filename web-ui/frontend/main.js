@@ -7,6 +7,7 @@ import { onChoice } from "./preferences.js";
 import { t } from "./words/index.js";
 import { makeBar } from "./parts/bar.js";
 import { closeDialogs } from "./parts/dialog.js";
+import { makeUnarmed } from "./parts/linestop.js";
 import { makeSetUp, makeSignIn } from "./views/door.js";
 import { makeLineView } from "./views/line.js";
 import { makeStopView } from "./views/stop.js";
@@ -30,10 +31,11 @@ const here = {
 /** The frame around every view of somebody who is signed in. */
 function makeShell(person) {
   const bar = makeBar(person, signOut);
+  const unarmed = makeUnarmed(person);
   const waiting = el("main", { class: "waiting" }, t("bar.waiting"));
-  const node = el("div", { class: "shell" }, bar.node, bar.warning, waiting);
+  const node = el("div", { class: "shell" }, bar.node, bar.warning, unarmed.node, waiting);
   const make = {
-    line: () => makeLineView({ showStop: () => look(null) }),
+    line: () => makeLineView({ person, showStop: () => look(null) }),
     stop: () => makeStopView({ person, showLine: () => look(here.live.state()?.snapshot.stop?.seq ?? null) }),
   };
   let name = "";
@@ -59,6 +61,7 @@ function makeShell(person) {
       view = next;
     }
     bar.update(state);
+    unarmed.update(state);
     view.update(state);
   }
 

@@ -1,4 +1,4 @@
-//! What people may decide, and when: stop, acknowledge, release.
+//! What people may decide, and when: stop, acknowledge, release, arm and disarm.
 //!
 //! Invariants: a decision is taken by somebody signed in whose role suffices; it is checked against the latest snapshot
 //! for the person's sake and once more by the station; `202` means handed over, the snapshot tells what became of it.
@@ -74,6 +74,16 @@ pub(crate) async fn release(acting: Acting, State(shared): State<Arc<Shared>>, B
     decide(&shared, by, Action::Release { stop_seq: ask.stop_seq })
 }
 
+/// `POST /line-stop/arm`: engineers and above. From then on a cause to stop withdraws the run permit.
+pub(crate) async fn arm(acting: Acting, State(shared): State<Arc<Shared>>) -> Result<StatusCode, Problem> {
+    decide(&shared, acting.at_least(Role::Engineer)?, Action::Arm)
+}
+
+/// `POST /line-stop/disarm`: engineers and above. A stop in force stays in force.
+pub(crate) async fn disarm(acting: Acting, State(shared): State<Arc<Shared>>) -> Result<StatusCode, Problem> {
+    decide(&shared, acting.at_least(Role::Engineer)?, Action::Disarm)
+}
+
 fn short(field: &'static str, text: String, chars_max: usize) -> Result<String, Problem> {
     if text.chars().count() > chars_max {
         return Err(Problem::invalid("too_long", format!("`{field}` is longer than {chars_max} characters"), "write less"));
@@ -109,6 +119,8 @@ fn decide(shared: &Shared, by: Person, action: Action) -> Result<StatusCode, Pro
         Action::Stop { .. } => ("stop", None),
         Action::Acknowledge { stop_seq, .. } => ("acknowledge", Some(*stop_seq)),
         Action::Release { stop_seq } => ("release", Some(*stop_seq)),
+        Action::Arm => ("arm", None),
+        Action::Disarm => ("disarm", None),
     };
     match (shared.sources.decide)(Request { by, action }) {
         Ok(()) => {

@@ -47,6 +47,7 @@ const ASSETS: &[Asset] = assets![
     "parts/dialog.js": SCRIPT,
     "parts/frame.js": SCRIPT,
     "parts/health.js": SCRIPT,
+    "parts/linestop.js": SCRIPT,
     "parts/permit.js": SCRIPT,
     "parts/piece.js": SCRIPT,
     "parts/readings.js": SCRIPT,

@@ -45,6 +45,13 @@ fn station(page: &mut Exposition, snapshot: &Snapshot) {
             one.line(&[("reason", reason.name())], u8::from(here));
         }
     });
+    let line_stop = &snapshot.line_stop;
+    page.gauge("jidoka_line_stop_armed", "1 if stops are commanded, 0 if they are only counted.", |one| {
+        one.line(&[], u8::from(line_stop.armed));
+    });
+    page.counter("jidoka_stops_withheld_total", "Stops that were due and not commanded since the counters were reset.", |one| {
+        one.line(&[], line_stop.withheld);
+    });
     page.counter("jidoka_pieces_total", "Pieces by verdict since the counters were reset.", |one| {
         for (verdict, count) in [("pass", counters.pass), ("reject", counters.reject), ("hold", counters.hold)] {
             one.line(&[("verdict", verdict)], count);
@@ -62,7 +69,7 @@ fn station(page: &mut Exposition, snapshot: &Snapshot) {
     page.counter("jidoka_ledger_entries_total", "Ledger entries that are durable.", |one| one.line(&[], snapshot.kept));
     page.gauge("jidoka_reading", "Latest good reading of a tag, in its own unit.", |one| {
         for reading in &snapshot.readings {
-            if reading.quality == station::reading::Quality::Good {
+            if reading.quality == station::reading::Quality::Good && reading.text.is_none() {
                 one.line(&[("tag", &reading.tag), ("unit", &reading.unit)], reading.value);
             }
         }

@@ -36,6 +36,8 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/stop", post(actions::stop))
         .route("/stop/acknowledge", post(actions::acknowledge))
         .route("/stop/release", post(actions::release))
+        .route("/line-stop/arm", post(actions::arm))
+        .route("/line-stop/disarm", post(actions::disarm))
         .fallback(async || Problem::not_found("such address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this address does not take this method", "see the API's description")

@@ -97,7 +97,7 @@ fn nothing_is_shown_or_done_without_signing_in() {
         assert_eq!((status, &body["code"]), (401, &json!("not_signed_in")), "{path}");
         assert!(body["error"].is_string() && body["mend"].is_string());
     }
-    for path in ["stop", "stop/acknowledge", "stop/release"] {
+    for path in ["stop", "stop/acknowledge", "stop/release", "line-stop/arm", "line-stop/disarm"] {
         assert_eq!(client.post(&format!("/api/v1/{path}"), &json!({})).0, 401, "{path}");
     }
     assert_eq!(site.decisions(), []);
@@ -187,6 +187,26 @@ fn a_stop_goes_its_way_through_the_right_hands() {
         Request { by: by("supervisor", Role::Supervisor), action: Action::Release { stop_seq: 3 } },
     ];
     assert_eq!(site.decisions(), expected);
+}
+
+#[test]
+fn only_engineers_arm_and_disarm_the_line_stop() {
+    let site = Site::with_people();
+    for name in ["operator", "supervisor"] {
+        let client = site.signed_in(name);
+        for path in ["arm", "disarm"] {
+            let (status, body) = client.post(&format!("/api/v1/line-stop/{path}"), &json!({}));
+            assert_eq!((status, &body["code"]), (403, &json!("role_too_small")), "{name} {path}");
+        }
+    }
+    assert_eq!(site.decisions(), []);
+    let engineer = site.signed_in("engineer");
+    for (path, action) in [("arm", Action::Arm), ("disarm", Action::Disarm)] {
+        assert_eq!(engineer.post(&format!("/api/v1/line-stop/{path}"), &json!({})).0, 202, "{path}");
+        let by = Person { name: "engineer".into(), role: Role::Engineer };
+        assert_eq!(site.decisions().pop(), Some(Request { by, action }));
+    }
+    assert_eq!(engineer.get("/api/v1/snapshot").1["line_stop"], json!({ "armed": true, "by": null, "since": null, "withheld": 0 }));
 }
 
 #[test]
@@ -366,6 +386,8 @@ fn metrics_are_in_the_exposition_format_and_tell_the_state() {
         ("jidoka_phase{phase=\"stopped\"}", "1"),
         ("jidoka_stop_reason{reason=\"spc_rule\"}", "1"),
         ("jidoka_stop_reason{reason=\"operator\"}", "0"),
+        ("jidoka_line_stop_armed", "1"),
+        ("jidoka_stops_withheld_total", "0"),
         ("jidoka_pieces_total{verdict=\"pass\"}", "8"),
         ("jidoka_upload_parcels{backend=\"trace\",state=\"waiting\"}", "2"),
         ("jidoka_part_state{part=\"disk\",state=\"warning\"}", "1"),

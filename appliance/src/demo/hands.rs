@@ -1,6 +1,6 @@
 //! The hands at the demonstrated line: they wait for its end, and, if told to, acknowledge and release stops.
 //!
-//! Invariant: an automatic release is signed as one; nobody reads it as a person's decision.
+//! Invariant: an automatic release is signed as one, and so is the arming; nobody reads them as a person's decision.
 
 use crate::demo::world::World;
 use crate::pipeline::{Line, LineError, at, runtime};
@@ -57,6 +57,9 @@ impl Hands<'_> {
             if snapshot.phase == Phase::Acknowledged {
                 self.world.repair();
             }
+            if !snapshot.line_stop.armed {
+                arm(line);
+            }
             if self.auto_release {
                 self.answer(line, &snapshot, &mut last_answer);
             }
@@ -89,6 +92,14 @@ impl Hands<'_> {
             tracing::warn!("the judge was busy; the automatic answer is given again");
             *last = (0, Phase::Starting);
         }
+    }
+}
+
+/// The demonstration shows a line whose stop an engineer has armed. Asked again with the next snapshot until it is.
+fn arm(line: &Line) {
+    let by = Person { name: "auto-arm".to_owned(), role: Role::Engineer };
+    if line.ask(Request { by, action: Action::Arm }).is_err() {
+        tracing::warn!("the judge was busy; the line stop is armed a little later");
     }
 }
 

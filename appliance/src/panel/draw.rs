@@ -144,7 +144,12 @@ impl Panel<'_> {
         if snapshot.plc.estop {
             warnings.push(language.say("E-STOP", "急停"));
         }
-        if snapshot.plc.stop_inhibit {
+        if !snapshot.line_stop.armed {
+            warnings.push(language.say("STOP NOT ARMED", "停线未启用"));
+        }
+        if snapshot.plc.inhibit_expired {
+            warnings.push(language.say("KEY EXPIRED", "钥匙屏蔽已过期"));
+        } else if snapshot.plc.stop_inhibit {
             warnings.push(language.say("STOPS OFF BY KEY", "钥匙屏蔽停线"));
         }
         for warning in warnings {

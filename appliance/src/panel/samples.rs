@@ -2,9 +2,9 @@
 use station::action::{Person, Role};
 use station::line::{Counters, LinkFault, PlcLink};
 use station::piece::PieceId;
-use station::policy::{StopReason, StopReasons};
+use station::policy::{StopReason, StopReasons, Withheld};
 use station::record::ChartPoint;
-use station::snapshot::{ChartView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use station::snapshot::{ChartView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
 use station::units::Timestamp;
 use station::verdict::Verdict;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub(super) fn running() -> Snapshot {
         run_permit: true,
         stop: None,
         last_stop: None,
+        line_stop: LineStopView { armed: true, ..LineStopView::default() },
         counters: Counters { inspected: 1289, pass: 1251, reject: 29, hold: 9, ..Counters::default() },
         pieces: vec![
             piece(1285, Verdict::Pass, "A", ""),
@@ -69,7 +70,7 @@ pub(super) fn running() -> Snapshot {
         ],
         charts: vec![chart(1, "paste_height", 0.0), chart(2, "reject_share", 0.45)],
         readings: Vec::new(),
-        plc: PlcView { link: Some(PlcLink::Up), line_running: true, estop: false, stop_inhibit: false, reject_queue: 0 },
+        plc: PlcView { link: Some(PlcLink::Up), line_running: true, ..PlcView::default() },
         backlog_entries: 0,
         kept: 1289,
     }
@@ -89,7 +90,7 @@ pub(super) fn stopped() -> Snapshot {
         since: at(360),
         acknowledged_by: None,
         cause: String::new(),
-        inhibited: false,
+        withheld: None,
     };
     let mut pieces = running().pieces;
     pieces.push(piece(1290, Verdict::Reject, "D", "missing_hole 0.97, short 0.88, open_circuit 0.61"));
@@ -100,7 +101,7 @@ pub(super) fn stopped() -> Snapshot {
 pub(super) fn acknowledged() -> Snapshot {
     let mut snapshot = Snapshot { phase: Phase::Acknowledged, ..stopped() };
     if let Some(stop) = &mut snapshot.stop {
-        stop.acknowledged_by = Some(Person { name: "王芳 Wang".into(), role: Role::Operator });
+        stop.acknowledged_by = Some(Person { name: "王芳 Wang".into(), role: Role::Operator }.into());
         stop.cause = "喷嘴堵塞, nozzle clogged".into();
     }
     snapshot
@@ -112,7 +113,7 @@ pub(super) fn inhibited() -> Snapshot {
     snapshot.plc.line_running = true;
     snapshot.run_permit = true;
     if let Some(stop) = &mut snapshot.stop {
-        stop.inhibited = true;
+        stop.withheld = Some(Withheld::KeySwitch);
     }
     snapshot
 }

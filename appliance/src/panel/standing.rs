@@ -32,7 +32,9 @@ impl Standing {
             Phase::Running if !snapshot.run_permit => Self::Stopped,
             Phase::Running if snapshot.plc.line_running => Self::Running,
             Phase::Running => Self::Ready,
-            Phase::Stopped | Phase::Acknowledged if snapshot.run_permit || snapshot.stop.as_ref().is_some_and(|stop| stop.inhibited) => {
+            Phase::Stopped | Phase::Acknowledged
+                if snapshot.run_permit || snapshot.stop.as_ref().is_some_and(|stop| stop.withheld.is_some()) =>
+            {
                 Self::Inhibited
             }
             Phase::Stopped => Self::Stopped,

@@ -2,6 +2,7 @@
 
 use super::draw::{AMBER, CARD, DIM, GROUND, INK, RED, WHITE};
 use super::*;
+use station::action::By;
 use station::policy::{StopReason, StopReasons};
 use station::snapshot::{ChartView, PlcView, Snapshot, StopView};
 use station::units::Timestamp;
@@ -207,7 +208,7 @@ impl Dice {
         stop.reasons = StopReasons(u32::try_from(self.roll(1 << 31)).unwrap());
         stop.chart = u16::try_from(self.roll(4)).unwrap();
         stop.since.wall_micros = if self.roll(2) == 0 { i64::MIN } else { i64::MAX };
-        if let Some(person) = &mut stop.acknowledged_by {
+        if let Some(By::Person(person)) = &mut stop.acknowledged_by {
             person.name = self.text();
         }
     }
@@ -252,6 +253,23 @@ fn any_text_number_and_size_gives_a_picture() {
     }
     let wide = PanelSize { width: u32::MAX, height: 1 };
     assert_eq!(draw(&samples::stopped(), Language::En, wide).size(), PanelSize { width: 4096, height: 1 });
+}
+
+#[test]
+fn an_unarmed_line_and_an_expired_key_are_said_in_amber_whatever_else_is_shown() {
+    for size in SIZES {
+        for language in [Language::En, Language::Zh] {
+            let armed = samples::running();
+            let mut unarmed = armed.clone();
+            unarmed.line_stop.armed = false;
+            let mut expired = armed.clone();
+            (expired.plc.stop_inhibit, expired.plc.inhibit_expired) = (true, true);
+            let amber = |snapshot: &Snapshot| pixels(&draw(snapshot, language, size), AMBER);
+            assert_eq!(amber(&armed), 0);
+            assert!(amber(&unarmed) > 1000 && amber(&expired) > 1000, "{size:?}");
+            assert!(draw(&unarmed, language, size) != draw(&expired, language, size));
+        }
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub(super) fn next_steps(language: Language, standing: Standing, stop: Option<&S
 /// Who acknowledged, and the cause they gave.
 pub(super) fn acknowledged(language: Language, stop: &StopView) -> Option<String> {
     let by = stop.acknowledged_by.as_ref()?;
-    Some(format!("{}{}: {}", language.say("Acknowledged by ", "已确认 "), by.name, stop.cause))
+    Some(format!("{}{}: {}", language.say("Acknowledged by ", "已确认 "), by.name(), stop.cause))
 }
 
 /// How long a stop has lasted by the wall clock (the only one that survives a restart); nothing if that clock was set back.

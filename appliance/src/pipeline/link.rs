@@ -40,9 +40,9 @@ impl Reports {
     pub fn take(&mut self, report: BridgeReport) {
         match report {
             BridgeReport::Event(Event::Arrived(arrival)) => {
-                let piece = arrival.piece;
+                let (piece, retain) = (arrival.piece, arrival.retain);
                 if self.tell(Event::Arrived(arrival)) {
-                    self.trigger(piece);
+                    self.trigger(piece, retain);
                 }
             }
             BridgeReport::Event(Event::Missed(miss)) => {
@@ -65,8 +65,8 @@ impl Reports {
         }
     }
 
-    fn trigger(&mut self, piece: PieceId) {
-        let trigger = Trigger { piece, at_micros: self.clock.mono_micros() };
+    fn trigger(&mut self, piece: PieceId, retain: bool) {
+        let trigger = Trigger { piece, at_micros: self.clock.mono_micros(), retain };
         if self.triggers.try_send(trigger).is_err() {
             tracing::error!(%piece, "the camera's queue is full");
             self.tell(Event::Missed(Miss { piece, reason: MissReason::QueueFull }));

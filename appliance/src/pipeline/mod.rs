@@ -246,6 +246,7 @@ impl Line {
         let (commands_tx, commands) = tokio::sync::mpsc::channel(COMMANDS);
         let (happenings_tx, happenings) = bounded::<Happening>(HAPPENINGS);
         let (show_tx, snapshots) = watch::channel(Arc::new(station.snapshot(clock.now())));
+        let (facts_tx, facts) = watch::channel(plc_bridge::Facts::default());
         let (stop_plc, plc_stop) = watch::channel(false);
         let (stop_rest, rest_stop) = watch::channel(false);
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
@@ -256,14 +257,14 @@ impl Line {
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
         let setup_code = page.as_ref().and_then(|served| served.page.setup_code());
         let address = page.as_ref().map(|served| served.address);
-        let panel = show::Panel::new(settings, people.panel, page.as_ref().map(|served| served.health.clone()));
+        let panel = show::Panel::new(settings, people.panel, page.as_ref().map(|served| served.health.clone()), facts_tx);
 
         let journal_lost = Arc::new(AtomicU64::new(0));
         let tell = journal.is_some().then_some(happenings_tx);
         let outlets =
             Outlets { plc: commands_tx, store: entries_tx, journal: tell, show: show_tx, alive, journal_lost: Arc::clone(&journal_lost) };
         let judge = Judge::new(station, start, clock, Arc::clone(&meter), outlets);
-        let bridge = modbus::bridge_settings(settings, &setup, clock)?;
+        let bridge = plc_bridge::Settings { facts: Some(facts), ..modbus::bridge_settings(settings, &setup, clock)? };
         let inputs = (judge_tx.clone(), judge_rx);
         let flow = Flow {
             clock,
@@ -322,10 +323,8 @@ impl Line {
         page: Option<show::Served>,
         stop: &watch::Receiver<bool>,
     ) -> Result<(), LineError> {
-        if panel.has_viewers() {
-            let (looks, stop, at_panel) = (self.snapshots.clone(), stop.clone(), runtime()?);
-            self.rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, stop).await }))?);
-        }
+        let (looks, at_panel, until) = (self.snapshots.clone(), runtime()?, stop.clone());
+        self.rest.push(spawn("panel", move || at_panel.block_on(async { panel.run(looks, &board, until).await }))?);
         if let Some(served) = page {
             let (web, stop) = (runtime()?, stop.clone());
             self.rest.push(spawn("web", move || show::serve(&web, served, stop))?);

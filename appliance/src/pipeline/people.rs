@@ -124,6 +124,18 @@ impl Board {
         }
     }
 
+    /// What the PLC is told of the machine. A storage that does not tell how full it is reads as full: somebody will look.
+    #[must_use]
+    pub fn facts(&self) -> plc_bridge::Facts {
+        let waiting =
+            |(_, delivery): &(String, Arc<Mutex<Delivery>>)| delivery.lock().unwrap_or_else(PoisonError::into_inner).counts.waiting;
+        let upload_backlog = self.deliveries.iter().map(waiting).fold(0, u64::saturating_add);
+        plc_bridge::Facts {
+            storage_permille: crate::host::used_permille(&self.data).unwrap_or(1000),
+            upload_backlog: u32::try_from(upload_backlog).unwrap_or(u32::MAX),
+        }
+    }
+
     fn camera(&self, snapshot: &Snapshot) -> Part {
         match snapshot.pieces.last() {
             None => Part { state: PartState::Unknown, detail: format!("{}: no piece yet", self.camera) },

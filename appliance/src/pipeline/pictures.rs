@@ -30,6 +30,8 @@ pub struct Looked {
     pub frame: Frame,
     /// What was seen; `None` if the model did not judge.
     pub inspection: Option<Arc<Inspection>>,
+    /// The PLC asks that the picture be kept whatever the verdict (JMAP `ForceRetain`).
+    pub retain: bool,
 }
 
 /// The latest picture and the picture store.
@@ -55,16 +57,16 @@ impl Gallery {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`.
+    /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`, and those the PLC asks for.
     pub fn run(&self, clock: Clock, recipe: &Recipe, keep: &[Verdict], looked: &Receiver<Looked>) {
         let mut last_page: Option<u64> = None;
-        for Looked { piece, frame, inspection } in looked {
+        for Looked { piece, frame, inspection, retain } in looked {
             let verdict = inspection.as_ref().map_or(Verdict::Hold, |inspection| judge(recipe, inspection).verdict);
             let now = clock.mono_micros();
             // A bad piece is always shown: it is what the person at the page is looking for.
             let due = last_page.is_none_or(|last| now.saturating_sub(last) >= PAGE_INTERVAL_MICROS);
             let show = self.for_page && (verdict != Verdict::Pass || due);
-            let evidence = keep.contains(&verdict);
+            let evidence = retain || keep.contains(&verdict);
             if !show && !evidence {
                 continue;
             }

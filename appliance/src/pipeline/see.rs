@@ -23,6 +23,8 @@ pub struct Trigger {
     pub piece: PieceId,
     /// When its trigger was seen, by the clock that never steps.
     pub at_micros: u64,
+    /// The PLC asks that its picture be kept whatever the verdict.
+    pub retain: bool,
 }
 
 /// A picture that waits for the model.
@@ -30,6 +32,7 @@ pub struct Shot {
     piece: PieceId,
     frame: Frame,
     capture_micros: u64,
+    retain: bool,
 }
 
 /// Tells the judge that a piece will not be inspected. The judge's queue is deep enough for every open piece; if it is
@@ -57,7 +60,7 @@ pub fn capture(
         match camera.grab(piece, pool) {
             Ok(frame) => {
                 let capture_micros = clock.mono_micros().saturating_sub(trigger.at_micros);
-                match shots.try_send(Shot { piece, frame, capture_micros }) {
+                match shots.try_send(Shot { piece, frame, capture_micros, retain: trigger.retain }) {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => miss(judge, piece, MissReason::QueueFull),
                     Err(TrySendError::Disconnected(_)) => {
@@ -102,7 +105,10 @@ pub fn infer(
             }
         };
         // Pictures are for people: a full queue sheds the picture, never the piece.
-        drop(pictures.try_send(Looked { piece, frame: shot.frame, inspection }));
+        let retain = shot.retain;
+        if pictures.try_send(Looked { piece, frame: shot.frame, inspection, retain }).is_err() && retain {
+            tracing::warn!(%piece, "the pictures' queue is full; a picture that the PLC asked to keep is not kept");
+        }
     }
 }
 

@@ -141,19 +141,25 @@ pub fn serve(web: &tokio::runtime::Runtime, served: Served, stop: watch::Receive
     }
 }
 
-/// The panel and the health board: both follow the snapshot at their own pace.
+/// The panel, the health board and what the PLC is told of the machine: all follow the snapshot at their own pace.
 pub struct Panel {
     device: Option<Device>,
     language: Language,
     size: PanelSize,
     picture: Arc<Mutex<Option<Arc<[u8]>>>>,
     health: Option<watch::Sender<Arc<web_ui::Health>>>,
+    facts: watch::Sender<plc_bridge::Facts>,
 }
 
 impl Panel {
     /// The panel as configured. Without one, its picture is drawn for the page alone.
     #[must_use]
-    pub fn new(settings: &Settings, picture: Arc<Mutex<Option<Arc<[u8]>>>>, health: Option<watch::Sender<Arc<web_ui::Health>>>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        picture: Arc<Mutex<Option<Arc<[u8]>>>>,
+        health: Option<watch::Sender<Arc<web_ui::Health>>>,
+        facts: watch::Sender<plc_bridge::Facts>,
+    ) -> Self {
         let size = settings
             .panel
             .as_ref()
@@ -164,26 +170,27 @@ impl Panel {
             Some(PanelLanguage::Zh) => Language::Zh,
             _ => Language::En,
         };
-        Self { device, language, size, picture, health }
+        Self { device, language, size, picture, health, facts }
     }
 
     /// True if anybody sees what is drawn: a display, or the page.
-    #[must_use]
-    pub const fn has_viewers(&self) -> bool {
+    const fn has_viewers(&self) -> bool {
         self.device.is_some() || self.health.is_some()
     }
 
-    /// Draws until told to stop.
+    /// Tells and draws until told to stop.
     pub async fn run(&mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>, board: &Board, stop: watch::Receiver<bool>) {
         let stop = told(stop);
         tokio::pin!(stop);
         let mut failed = false;
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            self.facts.send_replace(board.facts());
             if let Some(health) = &self.health {
                 health.send_replace(Arc::new(board.health(&snapshot)));
             }
-            if let Err(error) = self.draw(&snapshot)
+            if self.has_viewers()
+                && let Err(error) = self.draw(&snapshot)
                 && !std::mem::replace(&mut failed, true)
             {
                 tracing::warn!(error, "the panel shows nothing");

@@ -470,9 +470,12 @@ fn told(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
-/// True for entries without which nobody knows why the line stands.
+/// True for entries without which nobody knows why the line stands, or why it does not.
 const fn may_use_ballast(entry: &Entry) -> bool {
-    matches!(entry.body, Body::Started(_) | Body::Stopped(_) | Body::Acknowledged(_) | Body::Checkpoint(_))
+    matches!(
+        entry.body,
+        Body::Started(_) | Body::Stopped(_) | Body::Acknowledged(_) | Body::Armed(_) | Body::KeySwitch(_) | Body::Checkpoint(_)
+    )
 }
 
 fn lock_dir(dir: &Path) -> Result<File, StoreError> {

@@ -245,6 +245,9 @@ pub struct Terms {
     /// Recipe.
     #[serde(rename = "jidoka:recipe")]
     pub recipe: String,
+    /// What the PLC attached to the piece, as 16-bit words.
+    #[serde(rename = "jidoka:userData", skip_serializing_if = "Vec::is_empty")]
+    pub user_data: Vec<u16>,
     /// A challenge piece, not product.
     #[serde(rename = "jidoka:golden", skip_serializing_if = "std::ops::Not::not")]
     pub golden: bool,
@@ -317,6 +320,7 @@ fn terms(piece: &PieceRecord, context: &Context, standing: Standing, record_dige
         lot: (piece.arrival.lot != 0).then_some(piece.arrival.lot),
         product: context.recipe.product.clone(),
         recipe: context.recipe.name.clone(),
+        user_data: piece.arrival.user_data.clone(),
         golden: piece.arrival.golden,
     }
 }
@@ -409,6 +413,7 @@ fn not_looked(piece: &PieceRecord, context: &Context, time: String, rules: Strin
 
 fn reading_report(entry: u64, reading: &Reading, context: &Context) -> Result<SensorReport, MappingError> {
     let Measure { kind, uom } = measure(&reading.unit);
+    let text = reading.text.as_deref();
     let good = reading.quality == Quality::Good && reading.value.is_finite();
     let quality = match reading.quality {
         Quality::Stale => Some("stale"),
@@ -416,13 +421,15 @@ fn reading_report(entry: u64, reading: &Reading, context: &Context) -> Result<Se
         Quality::Good | Quality::Bad => Some("bad"),
     };
     Ok(SensorReport {
-        kind,
+        // A text measures nothing, whatever unit its tag was given.
+        kind: if text.is_some() { "jidoka:text" } else { kind },
         exception: (!good).then_some("ERROR_CONDITION"),
         time: Some(context.time(entry, reading.sampled_at)?.0),
-        value: good.then_some(reading.value),
-        uom,
+        value: (good && text.is_none()).then_some(reading.value),
+        string_value: text.filter(|_| good).map(str::to_owned),
+        uom: uom.filter(|_| text.is_none()),
         characteristic: Some(reading.tag.to_string()),
-        unit: uom.is_none().then(|| reading.unit.to_string()),
+        unit: (uom.is_none() && text.is_none()).then(|| reading.unit.to_string()),
         quality,
         ..SensorReport::default()
     })

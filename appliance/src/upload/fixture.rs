@@ -6,7 +6,7 @@
 
 use station::inspection::{ClassId, Inspection, MissReason, ModelRef, StageMicros};
 use station::piece::{Arrival, PieceId};
-use station::policy::StopPolicy;
+use station::policy::{PlcAcknowledge, StopPolicy};
 use station::reading::{Quality, Reading};
 use station::recipe::{Characteristic, DefectClass, Recipe, RuleNames, Source};
 use station::record::{Body, ChartPoint, Entry, EntryNumber, Identity, PieceRecord, Started};
@@ -58,6 +58,7 @@ pub fn started() -> Started {
             deadline_misses_max: 3,
             unconfirmed_rejects: 1,
             backlog_entries_max: 1000,
+            plc_acknowledge: PlcAcknowledge::Ignored,
         },
     };
     let identity = Identity {

@@ -2,14 +2,14 @@
 
 use jpeg_encoder::{ColorType, Encoder};
 use serde_json::json;
-use station::action::{Action, Person, Request};
+use station::action::{Action, Request};
 use station::inspection::PixelBox;
 use station::line::{Counters, PlcLink};
 use station::piece::PieceId;
 use station::policy::{StopReason, StopReasons};
 use station::reading::{Quality, Reading};
 use station::record::ChartPoint;
-use station::snapshot::{ChartView, DefectView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use station::snapshot::{ChartView, DefectView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
 use station::units::Timestamp;
 use station::verdict::Verdict;
 use std::collections::VecDeque;
@@ -71,6 +71,7 @@ pub struct MadeUpLine {
     charts: [Vec<PointView>; 7],
     stop: Option<StopView>,
     last_stop: Option<StopView>,
+    line_stop: LineStopView,
     phase: Phase,
     stops: u16,
     since_release: u64,
@@ -89,6 +90,7 @@ impl MadeUpLine {
             charts: Default::default(),
             stop: None,
             last_stop: None,
+            line_stop: LineStopView::default(),
             phase: Phase::Running,
             stops: 0,
             since_release: 0,
@@ -121,11 +123,11 @@ impl MadeUpLine {
 
     /// A decision of a person.
     pub fn take(&mut self, request: Request) {
-        match request.action {
+        match request.action.clone() {
             Action::Stop { note } => self.halt(StopReason::Operator, format!("{}: {note}", request.by.name), 0),
             Action::Acknowledge { stop_seq, cause, .. } => {
                 if let Some(stop) = self.stop.as_mut().filter(|stop| stop.seq == stop_seq) {
-                    stop.acknowledged_by = Some(Person { ..request.by });
+                    stop.acknowledged_by = Some(request.by.into());
                     stop.cause = cause;
                     self.phase = Phase::Acknowledged;
                 }
@@ -134,6 +136,10 @@ impl MadeUpLine {
                 if self.stop.as_ref().is_some_and(|stop| stop.seq == stop_seq) && self.phase == Phase::Acknowledged {
                     self.phase = Phase::Releasing;
                 }
+            }
+            Action::Arm | Action::Disarm => {
+                self.line_stop.armed = request.action == Action::Arm;
+                (self.line_stop.by, self.line_stop.since) = (Some(request.by.into()), Some(self.now()));
             }
         }
     }
@@ -301,7 +307,7 @@ impl MadeUpLine {
             since: self.now(),
             acknowledged_by: None,
             cause: String::new(),
-            inhibited: false,
+            withheld: None,
         });
     }
 
@@ -338,6 +344,7 @@ impl MadeUpLine {
             run_permit: self.phase == Phase::Running,
             stop: self.stop.clone(),
             last_stop: self.last_stop.clone(),
+            line_stop: self.line_stop.clone(),
             counters: self.counters,
             pieces: self.pieces.iter().cloned().collect(),
             charts: charts.collect(),
@@ -348,13 +355,7 @@ impl MadeUpLine {
                 reading("zone_2", 183.9, "Cel", Quality::Good),
                 reading("zone_3", 246.1, "Cel", Quality::Stale),
             ],
-            plc: PlcView {
-                link: Some(PlcLink::Up),
-                line_running: self.phase == Phase::Running,
-                estop: false,
-                stop_inhibit: false,
-                reject_queue: 2,
-            },
+            plc: PlcView { link: Some(PlcLink::Up), line_running: self.phase == Phase::Running, reject_queue: 2, ..PlcView::default() },
             backlog_entries: 3,
             kept: self.result_id + 40,
         }

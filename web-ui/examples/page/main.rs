@@ -42,7 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(out, "set-up code: {}", page.setup_code().unwrap_or_default())?;
     } else {
         page.users().add("supervisor", Role::Supervisor, "seven grey boards")?;
-        writeln!(out, "sign in: supervisor / seven grey boards")?;
+        page.users().add("engineer", Role::Engineer, "seven grey boards")?;
+        writeln!(out, "sign in: supervisor / seven grey boards, or engineer with the same")?;
     }
     out.flush()?;
 

@@ -3,6 +3,7 @@
 import { el, keyed, mark, say, svg } from "../dom.js";
 import { lasting, millis, whole } from "../format.js";
 import { t, tOr } from "../words/index.js";
+import { lineStopRow, makeDisarm } from "./linestop.js";
 import { reshape, shape } from "./shapes.js";
 
 function plcRow({ link, reject_queue }) {
@@ -24,6 +25,7 @@ function rows({ snapshot, health }) {
   const ledger = t("health.ledgerText", { kept: whole(snapshot.kept), backlog: whole(snapshot.backlog_entries) });
   return [
     { name: t("health.plc"), key: "plc", ...plcRow(snapshot.plc) },
+    { name: t("health.linestop"), key: "line stop", ...lineStopRow(snapshot.line_stop) },
     { name: t("health.camera"), key: "camera", ...health.camera },
     { name: t("health.model"), key: "model", ...health.model },
     { name: t("health.disk"), key: "disk", ...health.disk },
@@ -55,11 +57,12 @@ function makeLatency() {
   };
 }
 
-export function makeHealth() {
+export function makeHealth(person) {
   const list = el("div", { class: "health-list" });
   const latency = makeLatency();
   const about = el("small", { class: "about" });
-  const node = el("section", { class: "health panel" }, el("header", {}, el("h2", {}, t("health.title")), about), list, latency.node);
+  const disarm = makeDisarm(person);
+  const node = el("section", { class: "health panel" }, el("header", {}, el("h2", {}, t("health.title")), about, disarm.node), list, latency.node);
 
   const make = () => el("div", { class: "part" }, shape("unknown"), el("strong", {}), el("span", { class: "detail" }), el("span", { class: "state" }));
 
@@ -79,6 +82,7 @@ export function makeHealth() {
       const { health } = state;
       keyed(list, rows(state), (row) => row.key, make, refresh);
       latency.update(health.latency);
+      disarm.update(state);
       say(about, t("health.version", { version: health.version, uptime: lasting(health.uptime_secs * 1000), rss: whole(health.rss_mib) }));
     },
   };

@@ -8,12 +8,18 @@ export function reasonText(reason) {
   return tOr(`reason.${reason}`, reason);
 }
 
+function acknowledgedBy(stop) {
+  const by = stop?.acknowledged_by;
+  if (!by) return "";
+  return by.who === "plc" ? t("by.plc") : by.name;
+}
+
 function detail({ phase, stop, plc, run_permit }) {
   if (phase === "starting") return t("permit.starting");
   if (phase === "running") return run_permit ? t(plc.line_running ? "permit.running" : "permit.standing") : t("permit.withdrawn");
   const what = stop ? reasonText(stop.first) : "";
   if (phase === "stopped") return `${what} · ${t("permit.stopped")}`;
-  if (phase === "acknowledged") return `${what} · ${t("permit.acknowledged", { name: stop?.acknowledged_by?.name ?? "" })}`;
+  if (phase === "acknowledged") return `${what} · ${t("permit.acknowledged", { name: acknowledgedBy(stop) })}`;
   return t("permit.releasing");
 }
 
@@ -34,7 +40,7 @@ export function makePermit(onShowStop) {
       say(text, detail(snapshot));
       const notes = [];
       if (plc.estop) notes.push(t("permit.estop"));
-      if (stop?.inhibited) notes.push(t("permit.inhibited"));
+      if (plc.inhibit_expired) notes.push(t("permit.inhibitExpired"));
       else if (plc.stop_inhibit) notes.push(t("permit.inhibit"));
       say(extra, notes.join(" · "));
       mark(node, "data-note", notes.length > 0);

@@ -38,7 +38,7 @@ function more(record) {
   if (piece?.arrival?.lot) rows.push(...row("lot", String(piece.arrival.lot)));
   if (piece?.inspection?.model?.package) rows.push(...row("model", piece.inspection.model.package));
   if (Array.isArray(piece?.readings) && piece.readings.length > 0) {
-    const values = piece.readings.map((one) => `${one.tag} ${measured(one.value)} ${unit(one.unit)}`);
+    const values = piece.readings.map((one) => `${one.tag} ${one.text ?? `${measured(one.value)} ${unit(one.unit)}`}`);
     rows.push(...row("readings", values.join(", ")));
   }
   const raw = el("details", {}, el("summary", {}, t("piece.raw")), el("pre", { tabindex: "0" }, JSON.stringify(record, null, 2)));

@@ -18,7 +18,7 @@ export function makeReadings() {
     const [tag, value, quality] = row.children;
     say(tag, reading.tag);
     mark(tag, "title", reading.tag);
-    say(value, `${reading.quality === "bad" ? "–" : measured(reading.value)} ${unit(reading.unit)}`);
+    say(value, reading.quality === "bad" ? `– ${unit(reading.unit)}` : reading.text ?? `${measured(reading.value)} ${unit(reading.unit)}`);
     mark(row, "data-quality", reading.quality);
     if (reading.quality === "good") {
       quality.hidden = true;

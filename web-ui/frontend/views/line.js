@@ -11,8 +11,8 @@ import { makePermit, reasonText } from "../parts/permit.js";
 import { makeReadings } from "../parts/readings.js";
 import { makeStrip } from "../parts/strip.js";
 
-export function makeLineView({ showStop }) {
-  const parts = [makePermit(showStop), makeCounters(), makeLiveFrame(), makeCharts(), makeStrip(), makeReadings(), makeHealth()];
+export function makeLineView({ person, showStop }) {
+  const parts = [makePermit(showStop), makeCounters(), makeLiveFrame(), makeCharts(), makeStrip(), makeReadings(), makeHealth(person)];
   const last = el("p", { class: "last-stop" });
   const node = el("main", { class: "line", id: "line" }, ...parts.map((part) => part.node), last);
   return {
@@ -20,7 +20,8 @@ export function makeLineView({ showStop }) {
     update(state) {
       for (const part of parts) part.update(state);
       const stop = state.snapshot.last_stop;
-      say(last, stop ? t("stop.last", { seq: stop.seq, reason: `${reasonText(stop.first)} (${stop.detail})`, time: clock(stop.since) }) : "");
+      const words = stop?.withheld ? "stop.lastWithheld" : "stop.last";
+      say(last, stop ? t(words, { seq: stop.seq, reason: `${reasonText(stop.first)} (${stop.detail})`, time: clock(stop.since) }) : "");
     },
   };
 }

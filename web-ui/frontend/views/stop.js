@@ -7,6 +7,7 @@ import { t, tOr } from "../words/index.js";
 import { problemText } from "../words/problem.js";
 import { makeChart } from "../parts/chart.js";
 import { makeSignalList } from "../parts/charts.js";
+import { byText } from "../parts/linestop.js";
 import { makePieceFrame } from "../parts/frame.js";
 import { reasonText } from "../parts/permit.js";
 import { shape } from "../parts/shapes.js";
@@ -55,7 +56,6 @@ function makeHead(showLine) {
       say(detail, stop.detail);
       const others = REASONS.filter((name, bit) => stop.reasons & (1 << bit) && name !== stop.first);
       const notes = others.length > 0 ? [t("stop.also", { reasons: others.map(reasonText).join(", ") })] : [];
-      if (stop.inhibited) notes.push(t("permit.inhibited"));
       say(also, notes.join(" · "));
       const passed = (at.mono_micros - stop.since.mono_micros) / 1000;
       say(since, `${t("stop.number", { seq: stop.seq })} ${t("stop.since", { time: clock(stop.since), lasting: lasting(passed) })}`);
@@ -171,7 +171,7 @@ function makeAcknowledge() {
       form.hidden = Boolean(by);
       done.hidden = !by;
       if (by) {
-        say(who, t("stop.acknowledged", { name: by.name, role: t(`role.${by.role}`) }));
+        say(who, t("stop.acknowledged", { by: byText(by) }));
         say(cause, t("stop.causeWas", { cause: causeText(stop.cause) }));
       }
     },

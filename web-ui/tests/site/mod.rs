@@ -5,7 +5,7 @@ use station::action::{Request, Role};
 use station::line::{Counters, PlcLink};
 use station::piece::PieceId;
 use station::policy::{StopReason, StopReasons};
-use station::snapshot::{Phase, PlcView, Snapshot, StopView};
+use station::snapshot::{LineStopView, Phase, PlcView, Snapshot, StopView};
 use station::units::Timestamp;
 use std::cell::RefCell;
 use std::io::BufReader;
@@ -39,9 +39,9 @@ impl Site {
         Self::open(&[])
     }
 
-    /// With an operator and a supervisor.
+    /// With an operator, a supervisor and an engineer.
     pub fn with_people() -> Self {
-        Self::open(&[("operator", Role::Operator), ("supervisor", Role::Supervisor)])
+        Self::open(&[("operator", Role::Operator), ("supervisor", Role::Supervisor), ("engineer", Role::Engineer)])
     }
 
     fn open(people: &[(&str, Role)]) -> Self {
@@ -285,11 +285,12 @@ fn snapshot_running() -> Snapshot {
         run_permit: true,
         stop: None,
         last_stop: None,
+        line_stop: LineStopView { armed: true, ..LineStopView::default() },
         counters: Counters { inspected: 9, pass: 8, reject: 1, ..Counters::default() },
         pieces: Vec::new(),
         charts: Vec::new(),
         readings: Vec::new(),
-        plc: PlcView { link: Some(PlcLink::Up), line_running: true, estop: false, stop_inhibit: false, reject_queue: 0 },
+        plc: PlcView { link: Some(PlcLink::Up), line_running: true, ..PlcView::default() },
         backlog_entries: 0,
         kept: 12,
     }
@@ -311,7 +312,7 @@ pub fn snapshot_stopped(seq: u16, phase: Phase) -> Snapshot {
         since: running.at,
         acknowledged_by: None,
         cause: String::new(),
-        inhibited: false,
+        withheld: None,
     };
     Snapshot { phase, run_permit: false, stop: Some(stop), ..running }
 }

@@ -3,7 +3,7 @@
 use super::refuse_repetition;
 use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
-use station::policy::StopPolicy;
+use station::policy::{PlcAcknowledge, StopPolicy};
 use station::recipe::{Characteristic, RuleNames, Source};
 use station::rubric::{Band, Rubric};
 
@@ -147,6 +147,10 @@ pub(super) fn stop_policy(section: &Section<'_>) -> Option<StopPolicy> {
     let unconfirmed_rejects = section.whole("unconfirmed_rejects", 1..=PIECES_MAX);
     // A million entries are about a gigabyte that a power cut would take.
     let backlog_entries_max = section.whole("backlog_entries_max", 1..=1_000_000_u64);
+    let plc_acknowledge = section.choice(
+        "plc_acknowledge",
+        &[("ignored", PlcAcknowledge::Ignored), ("acknowledges", PlcAcknowledge::Acknowledges), ("releases", PlcAcknowledge::Releases)],
+    );
     can_be_exceeded(section, "reject_rate_max", reject_rate_max, reject_rate_window);
     can_be_exceeded(section, "deadline_misses_max", deadline_misses_max, deadline_window);
     Some(StopPolicy {
@@ -159,6 +163,7 @@ pub(super) fn stop_policy(section: &Section<'_>) -> Option<StopPolicy> {
         deadline_misses_max: deadline_misses_max?,
         unconfirmed_rejects: unconfirmed_rejects?,
         backlog_entries_max: backlog_entries_max?,
+        plc_acknowledge: plc_acknowledge?,
     })
 }
 

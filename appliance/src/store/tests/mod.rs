@@ -112,7 +112,7 @@ impl Chain {
         let mut reasons = StopReasons::default();
         reasons.insert(StopReason::DiskExhausted);
         let (first, detail) = (StopReason::DiskExhausted, "records are not becoming durable".to_owned());
-        self.entry(Body::Stopped(StopRecord { seq: 1, first, detail, reasons, piece: None, inhibited: false, chart: 0, nelson_rules: 0 }))
+        self.entry(Body::Stopped(StopRecord { seq: 1, first, detail, reasons, piece: None, withheld: None, chart: 0, nelson_rules: 0 }))
     }
 
     pub fn checkpoint(&mut self) -> Entry {
