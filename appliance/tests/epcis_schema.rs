@@ -14,6 +14,7 @@ use fixture::{entry, piece, started};
 use jiff::tz::{Offset, TimeZone};
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use station::reading::{Quality, Reading};
 use station::record::PieceRecord;
 use station::units::Timestamp;
 use station::verdict::Verdict;
@@ -64,7 +65,9 @@ fn pieces() -> Vec<(&'static str, PieceRecord)> {
         (record.readings, record.points) = (vec![], vec![]);
         record
     };
+    let attached = with_texts(piece(8, Verdict::Pass));
     vec![
+        ("texts and user data", attached),
         ("pass", piece(1, Verdict::Pass)),
         ("reject", piece(2, Verdict::Reject)),
         ("hold", piece(3, Verdict::Hold)),
@@ -73,6 +76,26 @@ fn pieces() -> Vec<(&'static str, PieceRecord)> {
         ("odd serial", odd_serial),
         ("bare", bare),
     ]
+}
+
+/// With what the PLC attached: words of its own, and two tags that hold text, of which one is not to be trusted.
+fn with_texts(mut record: PieceRecord) -> PieceRecord {
+    record.arrival.user_data = vec![513, 0, 65_535];
+    let roll = |quality| Reading { text: Some("ROLL-77".into()), quality, ..record.readings[0].clone() };
+    record.readings = vec![roll(Quality::Good), roll(Quality::Stale)];
+    record
+}
+
+#[test]
+fn texts_and_user_data_reach_the_event_as_texts_and_words() {
+    let told = |record| serde_json::to_value(event(record, &context())).unwrap();
+    let attached = told(with_texts(piece(8, Verdict::Pass)));
+    assert_eq!(attached["jidoka:userData"], json!([513, 0, 65_535]));
+    let reports = &attached["sensorElementList"][1]["sensorReport"];
+    assert_eq!((&reports[0]["type"], &reports[0]["stringValue"]), (&json!("jidoka:text"), &json!("ROLL-77")));
+    assert_eq!((reports[0].get("value"), reports[0].get("uom"), reports[0].get("exception")), (None, None, None));
+    assert_eq!((reports[1].get("stringValue"), &reports[1]["jidoka:quality"]), (None, &json!("stale")));
+    assert_eq!(told(piece(1, Verdict::Pass)).get("jidoka:userData"), None, "left out where there is none");
 }
 
 fn event(record: PieceRecord, context: &Context) -> Event {

@@ -95,3 +95,52 @@ impl Gallery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::note::tests::setup;
+    use crossbeam::channel::bounded;
+    use vision_models::frame::{FramePool, Shot};
+
+    #[test]
+    fn a_picture_is_kept_for_its_verdict_or_because_the_plc_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Arc::new(Images::open(folder.path(), 1 << 20).unwrap());
+        let gallery = Gallery::new(Arc::clone(&images), false);
+        let recipe = setup().recipe;
+        let pool = FramePool::new(4, 64);
+        let golden = Arc::new(vision_models::picture::Picture::new(8, 8, vec![0; 64]).unwrap());
+        let (sender, looked) = bounded(4);
+        let digests: Vec<_> = [(Verdict::Pass, false), (Verdict::Pass, true), (Verdict::Hold, false)]
+            .into_iter()
+            .zip(1_u8..)
+            .map(|((verdict, retain), number)| {
+                let mut blank = pool.take().unwrap();
+                blank.bytes_mut().fill(number);
+                let shot =
+                    Shot { width: 8, height: 8, number: u64::from(number), mono_micros: 0, capture_micros: 0, golden: Arc::clone(&golden) };
+                let frame = Frame::seal(blank, shot).unwrap();
+                let (piece, image) = (PieceId(u32::from(number)), frame.digest());
+                let clean = Inspection {
+                    piece,
+                    camera: "cam0".into(),
+                    frame: u64::from(number),
+                    image,
+                    width: 8,
+                    height: 8,
+                    model: Arc::clone(&recipe.model),
+                    findings: Vec::new(),
+                    micros: station::inspection::StageMicros::default(),
+                };
+                let inspection = (verdict == Verdict::Pass).then(|| Arc::new(clean));
+                sender.send(Looked { piece, frame, inspection, retain }).unwrap();
+                image
+            })
+            .collect();
+        drop(sender);
+        gallery.run(Clock::new(), &recipe, &[Verdict::Hold], &looked);
+        let kept: Vec<bool> = digests.iter().map(|digest| images.get(*digest).is_ok()).collect();
+        assert_eq!(kept, [false, true, true], "a pass, a pass that the PLC asks for, a hold");
+    }
+}
