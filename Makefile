@@ -46,7 +46,7 @@ test:
 bench:
 	@$(if $(BENCHES),true,echo 'there is no bench yet' >&2; exit 1)
 	@scripts/setup.sh bench
-	@$(foreach name,$(if $(ONLY),$(ONLY),$(BENCHES)),cargo bench --quiet --locked -p $(name) --bench $(name);)
+	@$(foreach name,$(if $(ONLY),$(ONLY),$(BENCHES)),cargo bench --quiet --locked --all-features -p $(name) --bench $(name);)
 
 fmt:
 	cargo fmt --all

@@ -25,6 +25,8 @@ mod outlet;
 mod outputs;
 mod peer;
 mod poll;
+#[cfg(feature = "bench")]
+mod probe;
 mod rota;
 mod rules;
 mod socket;
@@ -35,6 +37,8 @@ mod wire;
 pub(crate) use bus::{Buses, Rank};
 pub(crate) use outlet::Outlet;
 pub use peer::{Asked, Peer, Way, WireError};
+#[cfg(feature = "bench")]
+pub use probe::Probe;
 pub use rules::{Forbidden, Objection, Write, WriteFunction, WriteRule, covers};
 pub(crate) use wire::Wire;
 
