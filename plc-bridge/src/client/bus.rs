@@ -12,7 +12,8 @@
 //! ```
 //! RTU frames carry no number: a late answer to the last question looks exactly like the answer to the next one. Hence:
 //!
-//! Invariants: a codec that has met anything but the answer is thrown away, with all bytes it holds; a unit that owes an
+//! Invariants: a codec that has met anything but the answer is thrown away, with all bytes it holds, and so is one behind
+//! whose answer more bytes came; a unit that owes an
 //! answer is first asked something with another function code. Slaves answer in order and the function code comes back in
 //! the answer, in a refusal too, so once that question is answered nothing older is on its way. A write is never repeated
 //! here, a read at most once, and only after bytes that made no sense.
@@ -104,6 +105,14 @@ struct Device {
 /// What a codec gets of the device.
 #[derive(Debug, Clone)]
 struct Ear(Arc<Mutex<Device>>);
+
+impl Ear {
+    /// Bytes lie there that nobody has read.
+    fn hears(&self) -> bool {
+        // A device that cannot say so fails with the next question.
+        held(&self.0).port.bytes_to_read().is_ok_and(|bytes| bytes > 0)
+    }
+}
 
 impl AsyncRead for Ear {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Wakeful<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -246,7 +255,12 @@ impl Bus {
     async fn ready(&self, state: &mut State) -> Result<Codec, BusError> {
         if let Some(codec) = state.codec.take() {
             sleep_until(state.used + self.line.silence()).await;
-            return Ok(codec);
+            if !state.device.as_ref().is_some_and(Ear::hears) {
+                return Ok(codec);
+            }
+            // Nobody asked for these bytes. An answer that comes twice would be taken for the answer to the next question,
+            // and so would every answer after it.
+            debug!(device = %self.line.device.display(), "bytes that nobody asked for; waiting for silence");
         }
         let mut ear = match &state.device {
             Some(ear) => ear.clone(),

@@ -1,8 +1,10 @@
 //! The bus against a real RTU slave at the other end of a pty.
 
 use super::*;
+use crate::fuzzing::frames::{Framing, counted, frame};
 use crate::serial::Parity;
 use std::future::pending;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_modbus::SlaveRequest;
@@ -108,6 +110,45 @@ async fn a_late_answer_is_never_the_answer_to_the_next_question() {
     assert!(answers.iter().all(|answer| matches!(answer, Ok(9) | Err(_))), "{answers:?}");
     let asked = slave.asked();
     assert!(asked.iter().any(|(code, _)| *code != 3), "something else was asked in between: {asked:?}");
+}
+
+/// Found by looking for the RTU case in which no frame is wrong and every value is: one behind, for ever.
+#[tokio::test]
+async fn an_answer_that_comes_twice_is_not_the_answer_to_the_next_question() {
+    let (mut slave, end) = SerialStream::pair().expect("a pty");
+    let line = SerialLine { device: end.name().expect("a name").into(), baud: 115_200, parity: Parity::Even };
+    let bus = Bus::new(line);
+    let again = tokio::sync::Notify::new();
+    let answering = async {
+        loop {
+            let mut asked = [0; 8];
+            slave.read_exact(&mut asked).await.expect("a question");
+            let address = u16::from_be_bytes([asked[2], asked[3]]);
+            let answer = frame(Framing::Rtu, 0, 1, &counted(3, &[address]));
+            slave.write_all(&answer).await.expect("an answer");
+            if address == 3 {
+                again.notified().await;
+                slave.write_all(&answer).await.expect("the same answer");
+            }
+        }
+    };
+    let asking = async {
+        assert_eq!(value(bus.ask(Rank::Tags, read(1, 3)).await), Ok(3));
+        again.notify_one();
+        let repeated = async {
+            while !bus.state.lock().await.device.as_ref().is_some_and(Ear::hears) {
+                yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(60), repeated).await.expect("the repeated answer");
+        for address in 10..20 {
+            assert_eq!(value(bus.ask(Rank::Tags, read(1, address)).await), Ok(address));
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = answering => {}
+    }
 }
 
 #[tokio::test]

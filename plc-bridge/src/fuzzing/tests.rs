@@ -45,7 +45,7 @@ fn campaign(name: &str) {
     }
     println!("{name}: {} files, {cases} mutations: {reached:?} in {:?}", corpus.len(), began.elapsed());
     // A search that breaks every case at the first check has looked at nothing behind it.
-    assert!(of_corpus.values > 0 && reached.values > cases / 10, "{name}: {reached:?} is too little");
+    assert!(of_corpus.values > 0 && reached.values > cases / 20, "{name}: {reached:?} is too little");
 }
 
 #[test]
