@@ -29,9 +29,9 @@ fn problems(text: &str) -> Vec<String> {
 /// The sample without `[plc]`, its tags, and the charts of the tags.
 fn without_plc() -> String {
     let sample = super::sample();
-    let (before, from_plc) = sample.split_once("[plc]").expect("the sample has [plc]");
+    let (before, from_plc) = sample.split_once("\n[plc]\n").expect("the sample has [plc]");
     let (_, stop_policy) = from_plc.split_once("# When the line stops. It stays").expect("the sample has a stop policy");
-    format!("{before}@\n# When the line stops. It stays{stop_policy}")
+    format!("{before}\n@\n# When the line stops. It stays{stop_policy}")
 }
 
 fn server_alone(server: &str) -> String {

@@ -25,9 +25,11 @@ pub(super) fn allowed(section: &Section<'_>, bases: Option<Span>, permit_coil: O
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let allowed = allowed.iter().filter_map(WriteAllowed::rule).collect();
         let writes = ClientSettings { control_base, status_base, permit_coil, allowed, ..ClientSettings::new(nowhere) };
-        // Blocks that do not fit are told where their bases stand.
-        let places = |objection: &Objection| matches!(objection, Objection::PastTheEnd { .. } | Objection::Overlap { .. });
-        for objection in writes.objections().iter().filter(|objection| !places(objection)) {
+        // Blocks that do not fit are told where their bases stand, a rate that is too low where it stands.
+        let told = |objection: &Objection| {
+            matches!(objection, Objection::PastTheEnd { .. } | Objection::Overlap { .. } | Objection::TooSlow { .. })
+        };
+        for objection in writes.objections().iter().filter(|objection| !told(objection)) {
             section.wrong("write_allowed", objection.to_string(), format!("[[{}, {}]] allows what the map needs", status.0, status.1));
         }
     }
