@@ -135,7 +135,7 @@ fn a_piece_nobody_judged_is_a_hold() {
     let mut unknown_class = inspection(4, &[0.01]);
     unknown_class.findings[0].class = station::inspection::ClassId(77);
     world.give(Event::Arrived(arrival(1)));
-    world.give(Event::Missed(Miss { piece: PieceId(1), reason: MissReason::CameraStale }));
+    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 0, reason: MissReason::CameraStale }));
     for (number, seen) in [(2, wrong_model), (3, not_a_number), (4, unknown_class)] {
         world.give(Event::Arrived(arrival(number)));
         world.give(Event::Seen(Arc::new(seen)));
@@ -181,6 +181,62 @@ fn a_piece_announced_twice_gets_one_record_and_the_same_answer() {
     });
     assert_eq!(answer, Some(Verdict::Reject));
     assert_eq!(world.records().count(), 1);
+}
+
+fn told(world: &World) -> Option<(u32, Verdict)> {
+    world.last.iter().find_map(|effect| match effect {
+        Effect::Command(LineCommand::Result(result)) => Some((result.encoder.0, result.verdict)),
+        _ => None,
+    })
+}
+
+#[test]
+fn pieces_announced_out_of_order_have_one_record_each() {
+    let mut world = World::running();
+    world.piece(1, &[]);
+    // 2 was skipped: a hold. It is announced after all, even twice: the hold is its result, at its own count.
+    world.piece(3, &[]);
+    for _ in 0..2 {
+        world.give(Event::Arrived(arrival(2)));
+        assert_eq!(told(&world), Some((2 * PITCH, Verdict::Hold)));
+    }
+    // 5 before 4, where neither is missing.
+    world.give(Event::Link(PlcLink::Forgot));
+    world.give(Event::Arrived(arrival(5)));
+    world.piece(4, &[]);
+    world.piece(6, &[]);
+    world.give(Event::Seen(Arc::new(inspection(5, &[0.9]))));
+    let records: Vec<_> = world.records().map(|record| (record.arrival.piece.0, record.judgement.verdict)).collect();
+    use Verdict::{Hold, Pass, Reject};
+    assert_eq!(records, [(1, Pass), (2, Hold), (3, Pass), (4, Pass), (6, Pass), (5, Reject)]);
+}
+
+#[test]
+fn a_late_picture_judges_no_other_piece_of_the_same_number() {
+    let mut world = World::running();
+    world.give(Event::Arrived(station::piece::Arrival { acquisition: 1, ..arrival(1) }));
+    world.now.mono_micros += 600_000;
+    world.give(Event::Tick);
+    world.give(Event::Link(PlcLink::Forgot));
+    world.give(Event::Arrived(station::piece::Arrival { acquisition: 2, serial: None, ..arrival(1) }));
+    world.give(Event::Seen(Arc::new(station::inspection::Inspection { acquisition: 1, ..inspection(1, &[]) })));
+    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 1, reason: MissReason::CameraStale }));
+    world.give(Event::Seen(Arc::new(station::inspection::Inspection { acquisition: 2, ..inspection(1, &[0.9]) })));
+    let verdicts: Vec<_> = world.records().map(|record| record.judgement.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Hold, Verdict::Reject]);
+}
+
+#[test]
+fn a_plc_that_forgot_its_pieces_gets_no_answer_of_before() {
+    let mut world = World::running();
+    world.piece(1, &[]);
+    world.give(Event::Arrived(arrival(1)));
+    assert_eq!(told(&world), Some((PITCH, Verdict::Pass)), "announced again");
+    world.give(Event::Link(PlcLink::Forgot));
+    world.give(Event::Arrived(arrival(1)));
+    assert_eq!(told(&world), None, "another piece at the same place");
+    world.give(Event::Seen(Arc::new(inspection(1, &[]))));
+    assert_eq!(world.records().count(), 2);
 }
 
 #[test]
@@ -506,7 +562,7 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => piece.clone().prop_map(|number| Event::Arrived(arrival(number))),
         6 => (piece.clone(), prop::collection::vec(0.0_f32..1.0, 0..2)).prop_map(|(number, scores)| Event::Seen(Arc::new(inspection(number, &scores)))),
-        1 => piece.prop_map(|number| Event::Missed(Miss { piece: PieceId(number), reason: MissReason::CameraStale })),
+        1 => piece.prop_map(|number| Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraStale })),
         3 => (100.0_f64..140.0, 0_u64..1_000_000).prop_map(|(value, mono_micros)| {
             let sampled_at = Timestamp { wall_micros: 0, mono_micros };
             Event::Read(Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at, text: None })

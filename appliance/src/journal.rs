@@ -420,6 +420,7 @@ mod tests {
             return Event::Tick;
         }
         let arrival = Arrival {
+            acquisition: 0,
             piece: PieceId(number),
             serial: Some(format!("S{number}")),
             lot: 1,

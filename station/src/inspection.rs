@@ -1,6 +1,6 @@
 //! What was seen of one piece, by which model, and how long it took — or why nothing was seen.
 
-use crate::piece::PieceId;
+use crate::piece::{PieceId, is_zero};
 use crate::units::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -62,6 +62,9 @@ pub struct StageMicros {
 pub struct Inspection {
     /// The piece.
     pub piece: PieceId,
+    /// The picture it is of, as in the piece's arrival.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acquisition: u16,
     /// The camera's name.
     pub camera: Arc<str>,
     /// The camera's own frame number.
@@ -127,6 +130,9 @@ impl fmt::Display for MissReason {
 pub struct Miss {
     /// The piece.
     pub piece: PieceId,
+    /// The picture that was not taken or not looked at, as in the piece's arrival.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acquisition: u16,
     /// Why.
     pub reason: MissReason,
 }

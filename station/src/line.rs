@@ -146,6 +146,8 @@ pub enum PlcLink {
     Up,
     /// Not usable, and why.
     Down(LinkFault),
+    /// The PLC came back without its memory: the numbers it gives from now on are those of other pieces.
+    Forgot,
     /// The PLC's side changed.
     Feedback(Feedback),
     /// The PLC asks for something.

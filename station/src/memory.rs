@@ -150,12 +150,23 @@ impl Memory {
         }
     }
 
-    /// The result this very piece already got: same number, same encoder count, same serial.
-    pub(crate) fn result_of(&self, arrival: &Arrival) -> Option<PieceResult> {
+    /// The result this very piece already got: same number, same encoder count, same serial. Only results after number
+    /// `since` count, because a PLC that has forgotten its pieces gives their numbers and counts to others.
+    pub(crate) fn result_of(&self, arrival: &Arrival, since: u64) -> Option<PieceResult> {
         let same = |(result, serial): &&(PieceResult, Option<String>)| {
-            result.piece == arrival.piece && result.encoder == arrival.encoder && *serial == arrival.serial
+            result.piece == arrival.piece && result.encoder == arrival.encoder && arrival.may_be(serial.as_deref())
         };
-        self.recent.iter().rev().find(same).map(|(result, _)| *result)
+        self.recent_since(since).find(same).map(|(result, _)| *result)
+    }
+
+    /// Whether a piece of this number got a result lately.
+    pub(crate) fn has_result(&self, piece: PieceId, since: u64) -> bool {
+        self.recent_since(since).any(|(result, _)| result.piece == piece)
+    }
+
+    fn recent_since(&self, since: u64) -> impl Iterator<Item = &(PieceResult, Option<String>)> {
+        let known = usize::try_from(self.results.saturating_sub(since)).unwrap_or(usize::MAX);
+        self.recent.iter().rev().take(known)
     }
 
     /// Notes anything but a piece.

@@ -26,6 +26,10 @@ pub struct Arrival {
     pub lot: u32,
     /// Encoder count latched at the trigger.
     pub encoder: EncoderCount,
+    /// Number of its picture (JMAP `AcquisitionID`, 1…65 535, then 1 again); 0 = its trigger was not taken. What is seen of a
+    /// piece is bound to it by this number and its own: a PLC that starts anew gives the numbers of earlier pieces again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acquisition: u16,
     /// A challenge piece whose verdict is known beforehand.
     pub golden: bool,
     /// The PLC asks that its picture be retained whatever the verdict (JMAP `ForceRetain`).
@@ -37,9 +41,21 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// True if this announces the very piece of `other` again: same number, same encoder count, same serial.
+    /// True if this announces the very piece of `other` again: same number, same encoder count, and
+    /// no other serial: an announcement that is repeated may have lost its serial on the way.
     #[must_use]
     pub fn is_again(&self, other: &Self) -> bool {
-        self.piece == other.piece && self.encoder == other.encoder && self.serial == other.serial
+        self.piece == other.piece && self.encoder == other.encoder && self.may_be(other.serial.as_deref())
     }
+
+    /// False if `serial` is another piece's: an announcement that is repeated may have lost its serial on the way.
+    #[must_use]
+    pub fn may_be(&self, serial: Option<&str>) -> bool {
+        self.serial.as_deref().zip(serial).is_none_or(|(own, other)| own == other)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+pub(crate) const fn is_zero(number: &u16) -> bool {
+    *number == 0
 }

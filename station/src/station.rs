@@ -21,6 +21,7 @@
 
 mod asked;
 mod link;
+mod numbers;
 mod stops;
 
 use crate::action::Request;
@@ -36,7 +37,7 @@ use crate::reading::{Quality, Reading};
 use crate::recipe::Recipe;
 use crate::record::{Body, Entry, EntryNumber, GateRecord, Identity, KeySwitch, KeySwitchRecord, PieceRecord, Started};
 use crate::snapshot::{Phase, Snapshot};
-use crate::units::{Digest, Timestamp};
+use crate::units::{Digest, EncoderCount, Timestamp};
 use crate::verdict::{Judgement, Verdict};
 use crate::view::View;
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,6 @@ use std::sync::Arc;
 
 /// Piece records between two checkpoints: a restart folds at most this many, a checkpoint costs some 20 kB.
 const CHECKPOINT_EVERY: u64 = 512;
-/// Numbers the PLC may skip before the gap counts as a restart of its counter instead of as missed pieces.
-const GAP_MAX: u32 = 64;
 
 /// Everything the station ever learns. Closed on purpose: a new variant is an architecture decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +134,10 @@ pub struct Station {
     /// What the PLC was last told of the gate, since the link came up.
     gate_told: Option<GateQueue>,
     last_arrived: Option<PieceId>,
+    /// Numbers that were skipped, oldest first, with the count at which they were announced after all; at most `SKIPPED_MAX`.
+    skipped: VecDeque<(PieceId, Option<EncoderCount>)>,
+    /// Number of the last piece record before the PLC lost its memory.
+    forgotten: u64,
     permit: Permit,
     beat: u16,
 }
@@ -171,6 +174,8 @@ impl Station {
             open: VecDeque::new(),
             gate,
             gate_told: None,
+            skipped: VecDeque::new(),
+            forgotten: 0,
             permit: Permit::default(),
             beat: 0,
         };
@@ -260,7 +265,7 @@ impl Station {
     }
 
     fn arrived(&mut self, mut arrival: Arrival, now: Timestamp, effects: &mut Vec<Effect>) {
-        if let Some(result) = self.memory.result_of(&arrival) {
+        if let Some(result) = self.known_result(&arrival) {
             effects.push(Effect::Command(LineCommand::Result(result)));
             return;
         }
@@ -276,30 +281,14 @@ impl Station {
         self.open.push_back(Open { arrival, arrived_at: now, readings });
     }
 
-    /// Numbers between the last piece and this one were never announced: nobody judged them, so each is a hold.
-    fn record_gap(&mut self, arrival: &Arrival, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(last) = self.last_arrived else { return };
-        let gap = arrival.piece.0.wrapping_sub(last.0);
-        if gap == 0 || gap > GAP_MAX {
-            return;
-        }
-        for number in 1..gap {
-            let piece = PieceId(last.0.wrapping_add(number));
-            // Of such a piece nothing is known but that it lay between the two.
-            let arrival = Arrival { piece, serial: None, golden: false, retain: false, user_data: Vec::new(), ..arrival.clone() };
-            let open = Open { arrival, arrived_at: now, readings: Vec::new() };
-            self.close(open, None, hold(MissReason::Interrupted), now, effects);
-        }
-    }
-
     fn seen(&mut self, inspection: &Arc<Inspection>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(open) = self.take_open(inspection.piece) else { return };
+        let Some(open) = self.take_open(inspection.piece, inspection.acquisition) else { return };
         let judgement = judge(&self.setup.recipe, inspection);
         self.close(open, Some(inspection), judgement, now, effects);
     }
 
     fn missed(&mut self, miss: Miss, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(open) = self.take_open(miss.piece) else { return };
+        let Some(open) = self.take_open(miss.piece, miss.acquisition) else { return };
         self.close(open, None, hold(miss.reason), now, effects);
     }
 
@@ -312,8 +301,10 @@ impl Station {
         }
     }
 
-    fn take_open(&mut self, piece: PieceId) -> Option<Open> {
-        let index = self.open.iter().position(|open| open.arrival.piece == piece)?;
+    /// What comes too late finds nothing, even if another piece has the same number by now.
+    fn take_open(&mut self, piece: PieceId, acquisition: u16) -> Option<Open> {
+        let is_it = |open: &Open| open.arrival.piece == piece && open.arrival.acquisition == acquisition;
+        let index = self.open.iter().position(is_it)?;
         self.open.remove(index)
     }
 

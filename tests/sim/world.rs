@@ -85,6 +85,7 @@ pub fn setup() -> Setup {
 pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
     let finding = |score: &f32| Finding { class: ClassId(1), score: *score, bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 } };
     Inspection {
+        acquisition: 0,
         piece: PieceId(piece),
         camera: "cam0".into(),
         frame: u64::from(piece),
@@ -102,6 +103,7 @@ pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
 pub fn arrival(piece: u32) -> Arrival {
     let encoder = EncoderCount(piece.wrapping_mul(PITCH));
     Arrival {
+        acquisition: 0,
         piece: PieceId(piece),
         serial: Some(format!("SN{piece}")),
         lot: 7,
@@ -203,6 +205,8 @@ impl World {
             Event::Kept(number) => self.durable = self.durable.max(number.0.min(self.chain.len() as u64)),
             Event::Link(PlcLink::Up) => self.link_up = true,
             Event::Link(PlcLink::Down(_)) => self.link_up = false,
+            // From now on its numbers and counts are those of other pieces.
+            Event::Link(PlcLink::Forgot) => self.results.clear(),
             _ => {}
         }
         if matches!(event, Event::Link(PlcLink::Up)) {

@@ -170,6 +170,8 @@ impl Detector {
         let (findings, mut micros) = self.look(test, frame.golden())?;
         micros.capture = frame.shot().capture_micros;
         Ok(Inspection {
+            // Known to whoever triggered the camera.
+            acquisition: 0,
             piece,
             camera: Arc::clone(camera),
             frame: frame.number(),

@@ -63,7 +63,7 @@ impl Link {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         match snapshot.plc.link {
             None => Self::Unknown,
-            Some(PlcLink::Up | PlcLink::Feedback(_) | PlcLink::Asked(_)) => Self::Up,
+            Some(PlcLink::Up | PlcLink::Forgot | PlcLink::Feedback(_) | PlcLink::Asked(_)) => Self::Up,
             Some(PlcLink::Down(fault)) => Self::Down(fault),
         }
     }

@@ -9,7 +9,6 @@ use crossbeam::channel::Sender;
 use plc_bridge::BridgeReport;
 use station::Event;
 use station::inspection::{Miss, MissReason};
-use station::piece::PieceId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -40,9 +39,14 @@ impl Reports {
     pub fn take(&mut self, report: BridgeReport) {
         match report {
             BridgeReport::Event(Event::Arrived(arrival)) => {
-                let (piece, retain) = (arrival.piece, arrival.retain);
+                let trigger = Trigger {
+                    piece: arrival.piece,
+                    acquisition: arrival.acquisition,
+                    at_micros: self.clock.mono_micros(),
+                    retain: arrival.retain,
+                };
                 if self.tell(Event::Arrived(arrival)) {
-                    self.trigger(piece, retain);
+                    self.trigger(trigger);
                 }
             }
             BridgeReport::Event(Event::Missed(miss)) => {
@@ -65,11 +69,11 @@ impl Reports {
         }
     }
 
-    fn trigger(&mut self, piece: PieceId, retain: bool) {
-        let trigger = Trigger { piece, at_micros: self.clock.mono_micros(), retain };
+    fn trigger(&mut self, trigger: Trigger) {
+        let Trigger { piece, acquisition, .. } = trigger;
         if self.triggers.try_send(trigger).is_err() {
             tracing::error!(%piece, "the camera's queue is full");
-            self.tell(Event::Missed(Miss { piece, reason: MissReason::QueueFull }));
+            self.tell(Event::Missed(Miss { piece, acquisition, reason: MissReason::QueueFull }));
             return;
         }
         if self.arrivals.len() == ARRIVALS {

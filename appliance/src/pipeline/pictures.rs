@@ -123,6 +123,7 @@ mod tests {
                 let frame = Frame::seal(blank, shot).unwrap();
                 let (piece, image) = (PieceId(u32::from(number)), frame.digest());
                 let clean = Inspection {
+                    acquisition: 0,
                     piece,
                     camera: "cam0".into(),
                     frame: u64::from(number),

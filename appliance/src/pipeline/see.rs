@@ -21,6 +21,8 @@ use vision_models::frame::{Frame, FramePool};
 pub struct Trigger {
     /// The piece.
     pub piece: PieceId,
+    /// The number of its picture.
+    pub acquisition: u16,
     /// When its trigger was seen, by the clock that never steps.
     pub at_micros: u64,
     /// The PLC asks that its picture be kept whatever the verdict.
@@ -30,6 +32,7 @@ pub struct Trigger {
 /// A picture that waits for the model.
 pub struct Shot {
     piece: PieceId,
+    acquisition: u16,
     frame: Frame,
     capture_micros: u64,
     retain: bool,
@@ -37,9 +40,9 @@ pub struct Shot {
 
 /// Tells the judge that a piece will not be inspected. The judge's queue is deep enough for every open piece; if it is
 /// full all the same, the piece's deadline makes it a hold.
-fn miss(judge: &Sender<Input>, piece: PieceId, reason: MissReason) {
+fn miss(judge: &Sender<Input>, piece: PieceId, acquisition: u16, reason: MissReason) {
     tracing::error!(%piece, %reason, "piece not inspected");
-    if judge.try_send(Input::Event(Event::Missed(Miss { piece, reason }))).is_err() {
+    if judge.try_send(Input::Event(Event::Missed(Miss { piece, acquisition, reason }))).is_err() {
         tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
     }
 }
@@ -55,23 +58,23 @@ pub fn capture(
     judge: &Sender<Input>,
 ) {
     for trigger in triggers {
-        let piece = trigger.piece;
+        let Trigger { piece, acquisition, at_micros, retain } = trigger;
         before_grab(piece);
         match camera.grab(piece, pool) {
             Ok(frame) => {
-                let capture_micros = clock.mono_micros().saturating_sub(trigger.at_micros);
-                match shots.try_send(Shot { piece, frame, capture_micros, retain: trigger.retain }) {
+                let capture_micros = clock.mono_micros().saturating_sub(at_micros);
+                match shots.try_send(Shot { piece, acquisition, frame, capture_micros, retain }) {
                     Ok(()) => {}
-                    Err(TrySendError::Full(_)) => miss(judge, piece, MissReason::QueueFull),
+                    Err(TrySendError::Full(_)) => miss(judge, piece, acquisition, MissReason::QueueFull),
                     Err(TrySendError::Disconnected(_)) => {
-                        miss(judge, piece, MissReason::Interrupted);
+                        miss(judge, piece, acquisition, MissReason::Interrupted);
                         return;
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(%piece, error = %chain(&error), "no picture");
-                miss(judge, piece, error.miss());
+                miss(judge, piece, acquisition, error.miss());
             }
         }
     }
@@ -90,6 +93,7 @@ pub fn infer(
         let piece = shot.piece;
         let inspection = match detector.inspect(&shot.frame, piece, camera) {
             Ok(mut inspection) => {
+                inspection.acquisition = shot.acquisition;
                 inspection.micros.capture = shot.capture_micros;
                 note_stages(meter, inspection.micros);
                 let inspection = Arc::new(inspection);
@@ -100,7 +104,7 @@ pub fn infer(
             }
             Err(error) => {
                 tracing::warn!(%piece, error = %chain(&error), "the model did not judge");
-                miss(judge, piece, MissReason::ModelError);
+                miss(judge, piece, shot.acquisition, MissReason::ModelError);
                 None
             }
         };

@@ -85,6 +85,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
         Verdict::Hold => (vec![Reason::Missed(MissReason::CameraLost)], 0),
     };
     let seen = Inspection {
+        acquisition: 0,
         piece: id,
         camera: "cam0".into(),
         frame: result_id,
@@ -98,6 +99,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
     PieceRecord {
         result_id,
         arrival: Arrival {
+            acquisition: 0,
             piece: id,
             serial: Some(format!("SN-{result_id:05}")),
             lot: 77,

@@ -193,6 +193,7 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
                 self.event(event);
             }
             Notice::Repeated(piece) => error!(%piece, "the PLC announced a piece whose result it has not taken yet; refused"),
+            Notice::Forgotten(0) => {}
             Notice::Forgotten(results) => {
                 warn!(results, "the PLC came back without its memory; what it had not taken is not offered again")
             }

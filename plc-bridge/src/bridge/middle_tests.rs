@@ -99,7 +99,7 @@ fn the_link_is_up_when_both_connections_are_and_the_heartbeat_moved() {
         bridge.note(look(beating(2), 1008));
         bridge.note(look(beating(3), 1010));
     });
-    assert_eq!(told, ["Up", "feedback 0", "Down(HeartbeatFrozen)", "Up", "feedback 0"]);
+    assert_eq!(told, ["Forgot", "Up", "feedback 0", "Down(HeartbeatFrozen)", "Up", "feedback 0"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn every_image_after_a_fault_is_without_permit_until_the_station_says_so_again()
         bridge.note(Note::Poll(PollNote::Down(LinkFault::Refused)));
         assert_eq!((status(&newest.borrow()).run_permit, newest.borrow().connection), (false, 2));
     });
-    let expected = ["Up", "feedback 0", "Down(TimedOut)", "Down(Disconnected)", "Up", "feedback 0", "Down(Refused)"];
+    let expected = ["Forgot", "Up", "feedback 0", "Down(TimedOut)", "Down(Disconnected)", "Up", "feedback 0", "Down(Refused)"];
     assert_eq!(told, expected, "a fault is told when it changes");
 }
 
@@ -192,7 +192,7 @@ fn a_piece_is_told_after_the_gate_and_its_readings() {
         let seen = PollNote::Look { control: Box::new(control), at: Timestamp::default(), with_trigger, at_interval };
         bridge.note(Note::Poll(seen));
     });
-    assert_eq!(told[2..], ["read slow", "feedback 1", "read a", "read b", "arrived 5"]);
+    assert_eq!(told[3..], ["read slow", "feedback 1", "read a", "read b", "arrived 5"]);
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub struct Handshake {
     seen: Control,
     /// `seen` really was seen.
     looked: bool,
-    /// The PLC had something in its block while the link was last up.
+    /// The PLC had something in its block while the link was last up, or may have had before the start.
     had_memory: bool,
     latched: Latched,
     triggers: Triggers,
@@ -126,7 +126,7 @@ impl Handshake {
             gate: GateQueue::default(),
             seen: Control::default(),
             looked: false,
-            had_memory: false,
+            had_memory: true,
             latched: Latched::default(),
             triggers: Triggers::new(identity.own_numbers_from),
             results: Results::default(),
@@ -227,6 +227,7 @@ impl Handshake {
             self.latched = Latched::default();
             self.triggers.forget(notices);
             notices.push(Notice::Forgotten(self.results.forget()));
+            notices.push(Notice::Station(Event::Link(PlcLink::Forgot)));
         }
     }
 
@@ -276,8 +277,11 @@ impl Handshake {
             }
             return;
         }
+        let ready = self.may_take(before.trigger);
+        let acquisition = if ready { self.triggers.take(piece, encoder) } else { 0 };
         let arrival = Arrival {
             piece,
+            acquisition,
             serial: latched.serial,
             lot: self.seen.lot_no,
             encoder,
@@ -286,15 +290,14 @@ impl Handshake {
             user_data: latched.words,
         };
         notices.push(Notice::Station(Event::Arrived(arrival)));
-        if self.may_take(before.trigger) {
-            self.triggers.take(piece, encoder);
+        if ready {
             self.mode.taken(piece);
             self.errors.heal(Trouble::TriggerMissed);
             self.errors.heal(Trouble::PieceRepeated);
         } else {
             self.triggers.miss();
             self.errors.raise(Trouble::TriggerMissed, 0);
-            notices.push(Notice::Station(Event::Missed(Miss { piece, reason: MissReason::NotReady })));
+            notices.push(Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::NotReady })));
         }
     }
 

@@ -287,7 +287,7 @@ fn what_the_station_is_asked_is_executing_until_it_has_answered() {
 fn a_command_that_stood_there_before_the_first_look_is_refused() {
     let mut line = Handshake::new(Identity::default());
     let notices = look(&mut line, Control { line_stop_ack: true, ..ask(103) });
-    assert_eq!(notices, [Notice::Refused(103)]);
+    assert!(notices.contains(&Notice::Refused(103)) && requests(&notices).is_empty(), "{notices:?}");
     assert!(line.status().command_failed);
 }
 

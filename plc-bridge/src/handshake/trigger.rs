@@ -82,10 +82,12 @@ impl Triggers {
         self.outstanding.len() < OUTSTANDING_MAX
     }
 
-    pub(super) fn take(&mut self, piece: PieceId, encoder: EncoderCount) {
+    /// The trigger is taken; returns the number of the picture.
+    pub(super) fn take(&mut self, piece: PieceId, encoder: EncoderCount) -> u16 {
         self.acquisition = self.acquisition.checked_add(1).unwrap_or(1);
         self.exposure_complete = false;
         self.outstanding.push_back(Outstanding { piece, encoder, acquisition: self.acquisition, fate: Fate::Owed });
+        self.acquisition
     }
 
     pub(super) const fn miss(&mut self) {
@@ -102,20 +104,20 @@ impl Triggers {
         let owed = self.outstanding.iter_mut().find(|owed| owed.piece == piece && owed.fate == Fate::Owed);
         if let Some(owed) = owed {
             owed.fate = Fate::Spoiled;
-            notices.push(interrupted(piece));
+            notices.push(interrupted(owed));
         }
     }
 
     /// Every piece in work is given up; its result is still owed.
     pub(super) fn abort(&self, notices: &mut Vec<Notice>) {
-        notices.extend(self.outstanding.iter().map(|owed| interrupted(owed.piece)));
+        notices.extend(self.outstanding.iter().map(interrupted));
     }
 
     /// The PLC has forgotten every piece in work.
     pub(super) fn forget(&mut self, notices: &mut Vec<Notice>) {
         for owed in self.outstanding.iter_mut().filter(|owed| owed.fate != Fate::Forgotten) {
             owed.fate = Fate::Forgotten;
-            notices.push(interrupted(owed.piece));
+            notices.push(interrupted(owed));
         }
     }
 
@@ -146,8 +148,9 @@ impl Triggers {
     }
 }
 
-const fn interrupted(piece: PieceId) -> Notice {
-    Notice::Station(Event::Missed(Miss { piece, reason: MissReason::Interrupted }))
+const fn interrupted(owed: &Outstanding) -> Notice {
+    let (piece, acquisition) = (owed.piece, owed.acquisition);
+    Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::Interrupted }))
 }
 
 #[cfg(test)]

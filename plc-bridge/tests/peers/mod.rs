@@ -339,6 +339,7 @@ fn answer(seen: &mut Seen, report: BridgeReport, ways: Ways) -> Vec<LineCommand>
                     seen.downs.push(fault);
                     seen.running = false;
                 }
+                PlcLink::Forgot => {}
                 PlcLink::Feedback(feedback) => seen.running = feedback.line_running,
                 PlcLink::Asked(request) => {
                     answers.extend(ways.obeys.then_some(LineCommand::Answer(Answer { number: request.number, done: true })));

@@ -266,6 +266,8 @@ impl Judge {
                 self.running = feedback.line_running;
                 self.confirmed = feedback.rejects_confirmed;
             }
+            // A PLC whose block is empty at the first look has no pieces yet.
+            BridgeReport::Event(Event::Link(PlcLink::Forgot)) => {}
             BridgeReport::Event(other) => panic!("the bridge never says {other:?}"),
             BridgeReport::Written { piece, micros } => {
                 self.written.push(piece.0);

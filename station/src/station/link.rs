@@ -22,6 +22,7 @@ impl Station {
                 self.permit = self.wanted_permit();
                 effects.push(Effect::Command(LineCommand::Permit(self.permit)));
             }
+            PlcLink::Forgot => self.forget_numbers(),
             PlcLink::Down(fault) => self.link_down(fault, now, effects),
             PlcLink::Feedback(feedback) => self.feedback(feedback, now, effects),
             PlcLink::Asked(request) => self.ordered(request, now, effects),

@@ -74,6 +74,7 @@ impl Chain {
         let score = 0.25 + (self.results % 7) as f32 / 10.0;
         let reject = self.results.is_multiple_of(5);
         let inspection = Inspection {
+            acquisition: 0,
             piece: PieceId(number),
             camera: "camera 1".into(),
             frame: self.results,
@@ -89,6 +90,7 @@ impl Chain {
         self.entry(Body::Piece(Box::new(PieceRecord {
             result_id: self.results,
             arrival: Arrival {
+                acquisition: 0,
                 piece: PieceId(number),
                 serial,
                 lot: 7,
