@@ -1,9 +1,9 @@
 //! Link faults in milliseconds: until the station knows, until the PLC is without RunPermit, until the session is back.
 //!
 //! One JSON line per fault over 200 rounds, half of them on a running line, with the limits of a line (`Limits::STRICT`:
-//! answers within 200 ms, PlcHeartbeat may stand for 250 ms, VisionHeartbeat for 500 ms). Bars: detected 300 ms, without
-//! permit 500 ms plus one scan of the PLC (5 ms here: it looks at its watchdog once per scan), back 1000 ms. Then how evenly
-//! PLCs are read while one of three is dead or slow. The harness is that of `tests/link_faults.rs`.
+//! answers within 200 ms, PlcHeartbeat may stand for 250 ms, VisionHeartbeat for 480 ms in a PLC that scans every 5 ms).
+//! Bars: detected 300 ms, without permit 500 ms, back 1000 ms; spurious, stale, changed and misattributed are 0. Then how
+//! evenly PLCs are read while one of three is dead or slow. The harness is that of `tests/link_faults.rs`.
 
 use line_tests::link::{Break, Limits, Tally, rounds};
 use line_tests::neighbours::{Illness, measure};

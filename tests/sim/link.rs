@@ -102,12 +102,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of a line; for measuring.
+    /// Those of a line; for measuring. A PLC that must be without permit 500 ms after the last beat waits for less: its timer
+    /// begins with the scan that saw the beat, and is looked at once per scan.
     pub const STRICT: Self = Self {
         connect: Duration::from_millis(300),
         call: Duration::from_millis(200),
         plc_heartbeat: Duration::from_millis(250),
-        vision_heartbeat: Duration::from_millis(500),
+        vision_heartbeat: Duration::from_millis(480),
     };
     /// For a crowded machine, on which a pause must not pass for a fault.
     pub const PATIENT: Self = Self {
@@ -376,6 +377,8 @@ impl Rig {
             self.ask(Role::Operator, cause).await;
             self.ask(Role::Supervisor, Action::Release { stop_seq: stop.seq }).await;
         }
+        // An engineer armed the line stop through the PLC: what is not armed does not stop, and is not stopped.
+        self.until("the line stop to be armed", |rig| rig.plc.observe().commands.last == Some((101, true))).await;
         self.until("the belt to run", |rig| rig.station.phase() == Phase::Running && rig.plc.observe().line_running).await;
     }
 

@@ -25,13 +25,13 @@ const KEPT_MAX: usize = 3 * FRAME_MAX;
 
 /// A frame with a right check sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) unit: u8,
-    pub(super) pdu: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) unit: u8,
+    pub(crate) pdu: Vec<u8>,
 }
 
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(crate) struct Ear {
     unit: u8,
     bytes: Vec<u8>,
     /// Where silence was heard, in ascending order.
@@ -39,7 +39,7 @@ pub(super) struct Ear {
 }
 
 /// The frame of a PDU, check sum at its end.
-pub(super) fn frame(unit: u8, pdu: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(unit: u8, pdu: &[u8]) -> Vec<u8> {
     let mut frame = [&[unit], pdu].concat();
     let sum = CRC.checksum(&frame);
     frame.extend(sum.to_le_bytes());
@@ -78,22 +78,22 @@ fn is_whole(bytes: &[u8]) -> bool {
 }
 
 impl Ear {
-    pub(super) const fn new(unit: u8) -> Self {
+    pub(crate) const fn new(unit: u8) -> Self {
         Self { unit, bytes: Vec::new(), starts: Vec::new() }
     }
 
     /// Whether bytes wait for more.
-    pub(super) const fn waits(&self) -> bool {
+    pub(crate) const fn waits(&self) -> bool {
         !self.bytes.is_empty()
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.bytes.clear();
         self.starts.clear();
     }
 
     /// More bytes; `after_silence` if the line was silent for 3.5 characters before the first of them.
-    pub(super) fn hear(&mut self, bytes: &[u8], after_silence: bool) {
+    pub(crate) fn hear(&mut self, bytes: &[u8], after_silence: bool) {
         if self.bytes.len() + bytes.len() > KEPT_MAX {
             self.forget();
         }
@@ -105,7 +105,7 @@ impl Ear {
 
     /// The next whole frame, whoever it is for. With `ended` the line has been silent for so long that nothing more can
     /// belong to what was heard: frames of unknown length end here, and the rest is forgotten.
-    pub(super) fn next(&mut self, ended: bool) -> Option<Frame> {
+    pub(crate) fn next(&mut self, ended: bool) -> Option<Frame> {
         let found = self.starts.iter().find_map(|start| Some((*start, self.whole(*start)?)));
         let found = found.or_else(|| {
             let whole = |start: &&usize| ended && is_whole(&self.bytes[**start..]);

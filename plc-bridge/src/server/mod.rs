@@ -19,11 +19,11 @@
 
 mod blocks;
 mod desk;
-mod ear;
+pub(crate) mod ear;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod network;
-mod pdu;
+pub(crate) mod pdu;
 mod rtu;
 mod tcp;
 

@@ -10,7 +10,7 @@
 use tokio_modbus::{ExceptionCode, Request, Response};
 
 /// The longest PDU (clause 4.1).
-pub(super) const PDU_MAX: usize = 253;
+pub(crate) const PDU_MAX: usize = 253;
 
 /// Reads from the front of a request; running dry is a wrong length.
 struct Reader<'a>(&'a [u8]);
@@ -52,7 +52,7 @@ impl Reader<'_> {
 /// # Errors
 /// `IllegalFunction` for a function code that is not served, `IllegalDataValue` for a length or a count that is wrong in
 /// itself, or a coil value other than on and off. Whether addresses exist is not known here.
-pub(super) fn request(pdu: &[u8]) -> Result<Request<'static>, ExceptionCode> {
+pub(crate) fn request(pdu: &[u8]) -> Result<Request<'static>, ExceptionCode> {
     let mut read = Reader(pdu);
     let request = match read.byte().map_err(|_| ExceptionCode::IllegalFunction)? {
         1 => Request::ReadCoils(read.word()?, read.word()?),
@@ -87,7 +87,7 @@ pub(super) fn request(pdu: &[u8]) -> Result<Request<'static>, ExceptionCode> {
 }
 
 /// The answer to the request `asked`, as a PDU. A response that no request of this server leads to becomes exception 04.
-pub(super) fn answer(asked: &[u8], answer: &Result<Response, ExceptionCode>) -> Vec<u8> {
+pub(crate) fn answer(asked: &[u8], answer: &Result<Response, ExceptionCode>) -> Vec<u8> {
     let function = asked.first().copied().unwrap_or(0);
     let mut pdu = vec![function];
     let put = |pdu: &mut Vec<u8>, words: &[u16]| pdu.extend(words.iter().flat_map(|word| word.to_be_bytes()));

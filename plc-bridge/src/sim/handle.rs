@@ -5,7 +5,7 @@ use super::bank::Bank;
 use super::process::Disturbance;
 use super::program::Program;
 use super::server::Shared;
-use super::{Observed, SimSettings};
+use super::{Observed, Pace, SimSettings};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -110,6 +110,46 @@ impl SimHandle {
     /// EStop: the belt stands whatever the appliance permits.
     pub fn press_estop(&self, pressed: bool) {
         self.shared.plc().program.faults.estop = pressed;
+    }
+
+    /// A person holds the belt, whatever the appliance permits; EStop says nothing of it.
+    pub fn hold_belt(&self, held: bool) {
+        self.shared.plc().program.faults.belt_held = held;
+    }
+
+    /// The belt goes back by `counts` at its pace, and then on. Only a paced belt does.
+    pub fn back_up(&self, counts: u32) {
+        self.shared.plc().program.faults.back_up = counts;
+    }
+
+    /// The belt moves differently from now on.
+    pub fn set_pace(&self, pace: Pace) {
+        self.shared.plc().program.set_pace(pace);
+    }
+
+    /// The key at the PLC's panel that acknowledges a stop (LineStopAck).
+    pub fn press_stop_ack(&self, pressed: bool) {
+        self.shared.plc().program.desk.stop_ack = pressed;
+    }
+
+    /// SetOffline.
+    pub fn set_offline(&self, offline: bool) {
+        self.shared.plc().program.desk.offline = offline;
+    }
+
+    /// ForceRetain comes with the next piece.
+    pub fn retain_next(&self) {
+        self.shared.plc().program.desk.retain_next = true;
+    }
+
+    /// The PLC gives a command, once those before it are answered; `Observed::commands` tells what became of it.
+    pub fn command(&self, code: u16, arg: u16) {
+        self.shared.plc().program.desk.command(code, arg);
+    }
+
+    /// The PLC raises soft event `number` (0 to 7) until it is acknowledged.
+    pub fn mark(&self, number: u8) {
+        self.shared.plc().program.desk.mark(number);
     }
 
     /// The key switch StopInhibit.

@@ -9,17 +9,21 @@
 
 mod audit;
 mod bank;
+mod desk;
 mod dice;
 mod handle;
 pub mod hostile;
 mod process;
 mod program;
+mod serial;
 mod server;
 
 pub use audit::Audit;
 pub use bank::{Bank, CONTROL_BASE, STATUS_BASE, TAGS_BASE, TAGS_LEN, TALLY_BASE, TALLY_LEN};
+pub use desk::Commands;
 pub use handle::{Outage, SimHandle};
 pub use process::{Disturbance, Shift, SimTag, default_tags};
+pub use serial::SerialDoor;
 pub use server::Sim;
 
 use crate::jmap::{Field, Kind};
@@ -75,6 +79,17 @@ pub struct SimSettings {
     pub pitch: u32,
     /// Encoder counts from camera to gate.
     pub gate_offset: u32,
+    /// The gate stays out for so many counts; a piece that comes within is taken out with the one before.
+    pub gate_dwell: u32,
+    /// Encoder counts from the gate to the sensor that confirms a reject.
+    pub confirm_after: u32,
+    /// Serial and user data are latched before the piece reaches the camera, and the belt waits for SetUserDataAck;
+    /// otherwise they come with its trigger.
+    pub latch_first: bool,
+    /// At its start the PLC asks the appliance to arm the line stop (command 101), and brings no piece before the answer.
+    pub arms_line_stop: bool,
+    /// A command that is not answered for so long has failed.
+    pub command_timeout: Duration,
     /// Encoder count at the start.
     pub encoder_start: u32,
     /// VisionHeartbeat may stand still for this long.
@@ -103,6 +118,11 @@ impl Default for SimSettings {
             scan_jitter: Duration::ZERO,
             pitch: 1000,
             gate_offset: 3000,
+            gate_dwell: 250,
+            confirm_after: 0,
+            latch_first: false,
+            arms_line_stop: true,
+            command_timeout: Duration::from_secs(2),
             encoder_start: 0,
             vision_timeout: Duration::from_millis(500),
             result_timeout: Duration::from_secs(5),
@@ -149,6 +169,8 @@ pub struct Observed {
     pub passed: u32,
     /// Pieces that were taken out.
     pub rejected: u32,
+    /// Of them, good ones that came while the gate was still out for the one before.
+    pub swept: u32,
     /// Pieces that reached the gate without a result.
     pub unanswered_at_gate: u32,
     /// Numbers of the last 4096 pieces that passed.
@@ -175,6 +197,8 @@ pub struct Observed {
     pub vision_alive: bool,
     /// StopReason as written by the appliance.
     pub stop_reason: u32,
+    /// What became of the commands to the appliance.
+    pub commands: Commands,
     /// All pieces were made and have left the belt.
     pub finished: bool,
     /// The lamps.

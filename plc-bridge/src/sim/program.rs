@@ -3,18 +3,24 @@
 //! ```text
 //!    pitch     pitch                        gate offset
 //!  ──■─────────■─────────■ camera ──■─────────■───────── gate ──► passed: read ResultsValid ∧ Pass ∧ PieceSeqEcho = this
-//!                          Trigger            ResultsAck     └──► rejected: everything else; RejectConfirm toggles
+//!                          Trigger            ResultsAck     └──► rejected: everything else, and what comes within its dwell
+//!                                                                 └─ confirmation sensor: RejectConfirm toggles
 //! ```
+//! Before its first trigger it has what it asks of the appliance answered (`desk`).
+//!
 //! Invariants: the belt moves only while RunPermit is 1 **and** VisionHeartbeat moves; a piece without a Pass of its own
-//! number, read while the heartbeat moved, never passes the gate; a Trigger is held until TriggerAck, however long that
+//! number, read while the heartbeat moved, never passes the gate; a piece passes the camera and the gate once, also if the
+//! belt is backed up; a Trigger is held until TriggerAck, however long that
 //! takes, and the belt waits for it; no piece is lost: triggered = on the belt + passed + rejected.
 //!
 //! Pure: time comes in as the duration since the last scan.
 
 use super::bank::Bank;
+use super::desk::Desk;
 use super::process::{Disturbance, value};
 use super::{Observed, Pace, SimSettings};
 use crate::jmap::{Control, Order, Status, status2};
+use station::units::EncoderCount;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +36,9 @@ pub(super) struct Faults {
     pub(super) heartbeat_frozen: bool,
     pub(super) bin_full: bool,
     pub(super) estop: bool,
+    pub(super) belt_held: bool,
+    /// Counts that the belt has still to go back.
+    pub(super) back_up: u32,
     pub(super) stop_inhibit: bool,
     pub(super) golden_next: bool,
     /// So many rejects will not be confirmed.
@@ -40,7 +49,7 @@ pub(super) struct Faults {
 #[derive(Debug)]
 struct OnBelt {
     piece: u32,
-    at: u32,
+    at: EncoderCount,
     pass: bool,
     answered: bool,
 }
@@ -50,6 +59,7 @@ pub(super) struct Program {
     settings: SimSettings,
     pub(super) faults: Faults,
     pub(super) control: Control,
+    pub(super) desk: Desk,
     belt: VecDeque<OnBelt>,
     /// Belt position in counts, and the part of a count that is still missing.
     encoder: u32,
@@ -61,8 +71,13 @@ pub(super) struct Program {
     permitted: bool,
     stopped_with_reason: bool,
     waited_for_result: Duration,
-    confirms_due: u32,
+    /// Until where the gate stays out.
+    gate_out_until: Option<EncoderCount>,
+    /// Where the sensor will see the rejected pieces.
+    confirms: VecDeque<EncoderCount>,
     confirm_age: Duration,
+    /// Serial and user data of the next piece are latched already.
+    latched: bool,
     pub(super) seen: Observed,
 }
 
@@ -73,6 +88,7 @@ impl Program {
         Self {
             faults: Faults { process: settings.disturbances.clone(), ..Faults::default() },
             control: Control { trigger_enable: true, buffer_results_enable: true, ..Control::default() },
+            desk: Desk::new(settings.arms_line_stop, settings.command_timeout),
             belt: VecDeque::new(),
             encoder: settings.encoder_start,
             counts_owed: 0.0,
@@ -83,8 +99,10 @@ impl Program {
             permitted: false,
             stopped_with_reason: false,
             waited_for_result: Duration::ZERO,
-            confirms_due: 0,
+            gate_out_until: None,
+            confirms: VecDeque::new(),
             confirm_age: CONFIRM_HOLD,
+            latched: false,
             seen,
             settings,
         }
@@ -102,14 +120,16 @@ impl Program {
         }
         let permit = self.watchdog_alive && status.run_permit;
         self.repair(permit, &status);
-        let running = permit && !self.faults.estop;
+        let running = permit && !self.faults.estop && !self.faults.belt_held;
         self.read_result(&status, elapsed, running);
         self.answer_handshakes(&status);
+        self.desk.scan(&status, &mut self.control, self.watchdog_alive, elapsed);
         if running {
             self.move_belt(&status, bank, elapsed);
         }
         self.confirm(elapsed);
         self.control.line_running = running;
+        self.control.line_speed = if running { self.line_speed() } else { 0 };
         self.control.reject_bin_full = self.faults.bin_full;
         self.control.estop = self.faults.estop;
         self.control.stop_inhibit = self.faults.stop_inhibit;
@@ -165,21 +185,34 @@ impl Program {
         if status.trigger_ack {
             self.control.trigger = false;
         }
-        if status.set_user_data_ack {
+        if status.set_user_data_ack && self.control.set_user_data {
             self.control.set_user_data = false;
+            self.latched = true;
         }
     }
 
     fn move_belt(&mut self, status: &Status, bank: &mut Bank, elapsed: Duration) {
         // A new trigger needs the exchange of the last one to be over on both sides; until then the light barrier holds
         // the belt in front of the next piece.
-        let may_announce = !self.control.trigger && !status.trigger_ack;
+        let mut may_announce = !self.control.trigger && !status.trigger_ack;
+        // What was asked at the start is answered before the first piece comes.
+        if self.seen.triggered == 0 && self.desk.asks() {
+            return;
+        }
+        if self.settings.latch_first && may_announce && self.more_pieces() {
+            may_announce = self.latch_next(status);
+        }
         match self.settings.pace {
             Pace::Paced { pieces_per_minute } => {
                 let counts_per_second = f64::from(self.settings.pitch) * pieces_per_minute / 60.0;
                 self.counts_owed += counts_per_second * elapsed.as_secs_f64();
                 while self.counts_owed >= 1.0 {
                     self.counts_owed -= 1.0;
+                    if self.faults.back_up > 0 {
+                        self.faults.back_up -= 1;
+                        self.encoder = self.encoder.wrapping_sub(1);
+                        continue;
+                    }
                     if self.encoder.wrapping_add(1) == self.next_at && (self.control.trigger || !may_announce) {
                         self.counts_owed = 0.0;
                         return;
@@ -195,12 +228,10 @@ impl Program {
                 let last_answered = self.belt.back().is_none_or(|last| last.answered);
                 let given_up = self.waited_for_result >= self.settings.result_timeout;
                 let exchange_over = may_announce && !status.results_valid && !self.control.results_ack;
-                let idle = self.confirms_due == 0 && self.confirm_age >= CONFIRM_HOLD;
+                let idle = !self.confirm_is_due() && self.confirm_age >= CONFIRM_HOLD;
+                let carries = !self.belt.is_empty() || !self.confirms.is_empty();
                 let more = self.more_pieces();
-                if exchange_over
-                    && (last_answered || given_up)
-                    && ((more && status.trigger_ready) || (!more && !self.belt.is_empty() && idle))
-                {
+                if exchange_over && (last_answered || given_up) && ((more && status.trigger_ready) || (!more && carries && idle)) {
                     self.encoder = self.next_at;
                     self.pass_gate();
                     self.piece_at_camera(status, bank);
@@ -235,29 +266,71 @@ impl Program {
             }
         }
         self.control.trigger = true;
-        self.control.set_user_data = true;
+        if !std::mem::take(&mut self.latched) || !self.settings.latch_first {
+            self.offer_user_data(piece);
+        }
         self.control.piece_seq = piece;
         self.control.encoder_at_trigger = self.encoder;
         self.control.lot_no = self.settings.lot + (self.seen.triggered - 1) / self.settings.lot_size.max(1);
-        self.control.serial = Some(format!("SN{piece:08}"));
         self.control.golden_piece = std::mem::take(&mut self.faults.golden_next);
-        self.belt.push_back(OnBelt { piece, at: self.encoder, pass: false, answered: false });
+        self.control.force_retain = std::mem::take(&mut self.desk.retain_next);
+        self.belt.push_back(OnBelt { piece, at: EncoderCount(self.encoder), pass: false, answered: false });
+    }
+
+    /// Serial and user data of `piece` stand in the block, and are to be latched.
+    fn offer_user_data(&mut self, piece: u32) {
+        self.control.set_user_data = true;
+        self.control.serial = Some(format!("SN{piece:08}"));
+        let words = Order::default().split(piece);
+        self.control.user_data[..2].copy_from_slice(&words);
+    }
+
+    /// Has the data of the next piece latched before it reaches the camera; true once that is done.
+    fn latch_next(&mut self, status: &Status) -> bool {
+        if !self.latched && !self.control.set_user_data && !status.set_user_data_ack {
+            self.offer_user_data(self.settings.first_piece.wrapping_add(self.seen.triggered));
+        }
+        self.latched && !status.set_user_data_ack
+    }
+
+    /// `LineSpeed` in 0.1 m/min, at 0.1 mm per count.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of the register")]
+    fn line_speed(&self) -> u16 {
+        match self.settings.pace {
+            Pace::Paced { pieces_per_minute } => {
+                (f64::from(self.settings.pitch) * pieces_per_minute / 1000.0).round().clamp(0.0, f64::from(u16::MAX)) as u16
+            }
+            Pace::Lockstep => 0,
+        }
+    }
+
+    /// The belt moves differently from now on.
+    pub(super) const fn set_pace(&mut self, pace: Pace) {
+        self.settings.pace = pace;
     }
 
     /// Every piece that has reached the gate goes one of two ways.
     fn pass_gate(&mut self) {
-        while self.belt.front().is_some_and(|first| self.encoder.wrapping_sub(first.at) >= self.settings.gate_offset) {
+        let here = EncoderCount(self.encoder);
+        while self.belt.front().is_some_and(|first| here.has_passed(first.at.ahead(self.settings.gate_offset))) {
             let Some(first) = self.belt.pop_front() else { return };
+            let gate = first.at.ahead(self.settings.gate_offset);
             self.seen.unanswered_at_gate += u32::from(!first.answered);
-            let ids = if first.pass && self.watchdog_alive {
+            let good = first.pass && self.watchdog_alive;
+            let swept = self.gate_out_until.is_some_and(|until| !gate.has_passed(until));
+            let ids = if good && !swept {
                 self.seen.passed += 1;
                 &mut self.seen.passed_ids
             } else {
                 self.seen.rejected += 1;
+                self.seen.swept += u32::from(good);
+                if !good {
+                    self.gate_out_until = Some(gate.ahead(self.settings.gate_dwell));
+                }
                 if self.faults.confirmations_lost > 0 {
                     self.faults.confirmations_lost -= 1;
                 } else {
-                    self.confirms_due += 1;
+                    self.confirms.push_back(gate.ahead(self.settings.confirm_after));
                 }
                 &mut self.seen.rejected_ids
             };
@@ -269,12 +342,16 @@ impl Program {
         }
     }
 
+    fn confirm_is_due(&self) -> bool {
+        self.confirms.front().is_some_and(|place| EncoderCount(self.encoder).has_passed(*place))
+    }
+
     fn confirm(&mut self, elapsed: Duration) {
         self.confirm_age = self.confirm_age.saturating_add(elapsed);
         // In lockstep the next piece waits until this scan was seen, so the toggle may come with its trigger.
         let hold = if self.settings.pace == Pace::Lockstep { Duration::ZERO } else { CONFIRM_HOLD };
-        if self.confirms_due > 0 && self.confirm_age >= hold {
-            self.confirms_due -= 1;
+        if self.confirm_is_due() && self.confirm_age >= hold {
+            self.confirms.pop_front();
             self.confirm_age = Duration::ZERO;
             self.control.reject_confirm ^= true;
         }
@@ -288,8 +365,9 @@ impl Program {
         seen.line_running = running;
         seen.vision_alive = self.watchdog_alive;
         seen.stop_reason = status.stop_reason;
+        seen.commands = self.desk.commands;
         let all_made = self.settings.pieces.is_some_and(|pieces| seen.triggered >= pieces);
-        seen.finished = all_made && self.belt.is_empty() && self.confirms_due == 0;
+        seen.finished = all_made && self.belt.is_empty() && self.confirms.is_empty();
         seen.scans += 1;
         seen.stack_light.green = running;
         seen.stack_light.red = !permit;

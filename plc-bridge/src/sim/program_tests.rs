@@ -14,7 +14,8 @@ struct Bench {
 
 impl Bench {
     fn new(adjust: impl FnOnce(&mut SimSettings)) -> Self {
-        let mut settings = SimSettings { pace: Pace::Lockstep, ..SimSettings::default() };
+        // Most of these tests have nobody who answers a command.
+        let mut settings = SimSettings { pace: Pace::Lockstep, arms_line_stop: false, ..SimSettings::default() };
         adjust(&mut settings);
         Self { bank: Bank::default(), plc: Program::new(settings), status: Status::default() }
     }
@@ -61,6 +62,18 @@ impl Bench {
         self.scan();
         assert!(self.plc.control.results_ack);
         (self.status.results_valid, self.status.pass, self.status.fail, self.status.no_verdict) = (false, false, false, false);
+    }
+
+    /// The same for a paced belt: whatever comes meanwhile is passed.
+    fn run_out_answering(&mut self, piece: u32) {
+        while !self.plc.seen.passed_ids.contains(&piece) {
+            self.status.trigger_ack = self.plc.control.trigger;
+            self.scan();
+            if self.plc.belt.iter().any(|on_belt| !on_belt.answered) && !self.status.results_valid {
+                let waiting = self.plc.belt.iter().find(|on_belt| !on_belt.answered).map_or(0, |on_belt| on_belt.piece);
+                self.answer(waiting, |status| status.pass = true);
+            }
+        }
     }
 
     /// Moves the belt until `piece` has left it.
@@ -247,4 +260,100 @@ fn the_tally_registers_say_what_is_seen() {
     let shown: Vec<String> = crate::sim::TALLY.iter().filter_map(|field| field.show(&bench.bank.tally, Order::default())).collect();
     assert_eq!(shown, ["1", "1", "0", &bench.plc.seen.encoder.to_string(), "1", "0"]);
     assert!(bench.plc.seen.finished);
+}
+
+#[test]
+fn no_piece_comes_before_the_command_of_the_start_is_answered() {
+    let mut bench = Bench::running(|settings| settings.arms_line_stop = true);
+    bench.status.online = true;
+    for _ in 0..100 {
+        bench.scan();
+    }
+    assert_eq!((bench.plc.control.execute_command, bench.plc.control.command, bench.plc.seen.triggered), (true, 101, 0));
+    (bench.status.ack_command, bench.status.command_completed) = (101, true);
+    bench.scan();
+    assert!(!bench.plc.control.execute_command);
+    (bench.status.ack_command, bench.status.command_completed) = (0, false);
+    assert_eq!(bench.next_piece(), 1);
+    assert_eq!(bench.plc.seen.commands.last, Some((101, true)));
+}
+
+#[test]
+fn a_belt_that_is_backed_up_brings_no_piece_twice() {
+    let mut bench = Bench::running(|settings| settings.pace = Pace::Paced { pieces_per_minute: 6000.0 });
+    assert_eq!(bench.next_piece(), 1);
+    bench.answer(1, |status| status.pass = true);
+    assert_eq!(bench.next_piece(), 2);
+    let (encoder, triggered) = (bench.plc.seen.encoder, bench.plc.seen.triggered);
+    // More than a pitch: the first piece, too, goes back in front of the camera.
+    bench.plc.faults.back_up = 2500;
+    while bench.plc.faults.back_up > 0 {
+        bench.scan();
+    }
+    assert!(bench.plc.seen.encoder.wrapping_sub(encoder.wrapping_sub(2500)) < 300, "{} {encoder}", bench.plc.seen.encoder);
+    assert_eq!((bench.plc.seen.on_belt, bench.plc.seen.rejected), (2, 0), "a piece behind the camera is not at the gate");
+    bench.answer(2, |status| status.pass = true);
+    assert_eq!(bench.plc.seen.triggered, triggered, "a piece was announced again");
+    assert_eq!(bench.next_piece(), 3);
+    bench.answer(3, |status| status.pass = true);
+    for piece in 1..=2 {
+        bench.run_out_answering(piece);
+    }
+    assert_eq!((bench.plc.seen.passed_ids[..2].to_vec(), bench.plc.seen.rejected), (vec![1, 2], 0));
+}
+
+#[test]
+fn the_gate_takes_out_what_comes_within_its_dwell() {
+    let mut bench = Bench::running(|settings| (settings.pieces, settings.gate_dwell) = (Some(3), 1500));
+    for (piece, good) in [(1, false), (2, true), (3, true)] {
+        assert_eq!(bench.next_piece(), piece);
+        bench.answer(piece, |status| (status.pass, status.fail) = (good, !good));
+    }
+    bench.run_out(3);
+    assert_eq!((bench.plc.seen.rejected_ids.to_vec(), bench.plc.seen.swept), (vec![1, 2], 1));
+}
+
+#[test]
+fn a_reject_is_confirmed_where_the_sensor_is() {
+    let mut bench = Bench::running(|settings| {
+        one(settings);
+        settings.confirm_after = 1500;
+    });
+    let piece = bench.next_piece();
+    bench.answer(piece, |status| status.fail = true);
+    bench.run_out(piece);
+    bench.scan();
+    assert!(!bench.plc.control.reject_confirm && !bench.plc.seen.finished, "between gate and sensor");
+    for _ in 0..100 {
+        bench.scan();
+    }
+    assert!(bench.plc.control.reject_confirm && bench.plc.seen.finished);
+}
+
+#[test]
+fn data_may_be_latched_before_the_piece_comes() {
+    let mut bench = Bench::running(|settings| settings.latch_first = true);
+    for _ in 0..20 {
+        bench.scan();
+    }
+    assert_eq!((bench.plc.control.set_user_data, bench.plc.control.trigger), (true, false), "it waits for SetUserDataAck");
+    bench.status.set_user_data_ack = true;
+    bench.scan();
+    assert!(!bench.plc.control.set_user_data);
+    bench.status.set_user_data_ack = false;
+    assert_eq!(bench.next_piece(), 1);
+    assert_eq!((bench.plc.control.serial.as_deref(), bench.plc.control.user_data[1]), (Some("SN00000001"), 1));
+}
+
+#[test]
+fn the_speed_is_told_and_can_change() {
+    let mut bench = Bench::running(|settings| settings.pace = Pace::Paced { pieces_per_minute: 120.0 });
+    bench.scan();
+    assert_eq!(bench.plc.control.line_speed, 120, "100 mm from piece to piece: 12 m/min");
+    bench.plc.set_pace(Pace::Paced { pieces_per_minute: 60.0 });
+    bench.scan();
+    assert_eq!(bench.plc.control.line_speed, 60);
+    bench.plc.faults.belt_held = true;
+    bench.scan();
+    assert_eq!((bench.plc.control.line_speed, bench.plc.control.line_running, bench.plc.control.estop), (0, false, false));
 }

@@ -16,6 +16,7 @@ use super::dice::Dice;
 use super::handle::{Outage, SimHandle};
 use super::program::Program;
 use super::{Observed, SimSettings};
+use crate::jmap::Order;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -52,8 +53,10 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: SimSettings) -> Arc<Self> {
+        // The program has run before anyone connects: whoever is first sees what it set, and not a memory before its first scan.
         let program = Program::new(settings.clone());
-        let plc = Plc { bank: Bank::default(), program, auditor: Auditor::default(), power: 0 };
+        let bank = Bank { control: program.control.encode(Order::default()), ..Bank::default() };
+        let plc = Plc { bank, program, auditor: Auditor::default(), power: 0 };
         Arc::new(Self {
             settings,
             plc: Mutex::new(plc),
@@ -75,7 +78,10 @@ impl Shared {
 
     /// A new connection, numbered.
     pub(super) fn answers(self: &Arc<Self>) -> Answers {
-        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.answers_of(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(super) fn answers_of(self: &Arc<Self>, connection: u64) -> Answers {
         Answers { shared: Arc::clone(self), connection, power: self.plc().power }
     }
 }
@@ -214,8 +220,9 @@ impl Answers {
     pub(super) fn answer(&self, request: Request<'static>) -> impl Future<Output = Result<Response, ExceptionCode>> + Send + use<> {
         let (shared, connection, power) = (Arc::clone(&self.shared), self.connection, self.power);
         async move {
-            let silence = *shared.outage.borrow();
-            if let Some((Outage::Silent, until)) = silence {
+            // On a connection that an outage closes nothing is answered any more, however soon the request came.
+            let outage = *shared.outage.borrow();
+            if let Some((_, until)) = outage {
                 sleep_until(until).await;
             }
             // The sender lives in `shared`; should waiting fail nevertheless, nobody scans.

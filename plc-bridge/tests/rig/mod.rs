@@ -5,7 +5,7 @@ use plc_bridge::client::ClientSettings;
 use plc_bridge::sim::{Pace, Sim, SimHandle, SimSettings};
 use plc_bridge::{BridgeReport, Clock, Settings, run};
 use station::inspection::Miss;
-use station::line::{LineCommand, LinkFault, Permit, PieceResult, PlcLink};
+use station::line::{Answer, LineCommand, LinkFault, Permit, PieceResult, PlcLink};
 use station::piece::Arrival;
 use station::policy::StopReasons;
 use station::reading::Quality;
@@ -72,6 +72,11 @@ impl Bench {
         let bench = Self { plc: plc.handle(), sim, address: plc.local_addr() };
         tokio::spawn(plc.run(std::future::pending()));
         bench
+    }
+
+    /// A PLC that was started elsewhere; the client finds it at `address`.
+    pub const fn of(plc: SimHandle, sim: SimSettings, address: SocketAddr) -> Self {
+        Self { plc, sim, address }
     }
 
     pub const fn address(&self) -> SocketAddr {
@@ -268,6 +273,10 @@ impl Judge {
             }
             // A PLC whose block is empty at the first look has no pieces yet.
             BridgeReport::Event(Event::Link(PlcLink::Forgot)) => {}
+            // This judge is no station: it refuses whatever the PLC asks for, so that the PLC goes on without.
+            BridgeReport::Event(Event::Link(PlcLink::Asked(request))) => {
+                commands.send(LineCommand::Answer(Answer { number: request.number, done: false })).await.expect("the client runs");
+            }
             BridgeReport::Event(other) => panic!("the bridge never says {other:?}"),
             BridgeReport::Written { piece, micros } => {
                 self.written.push(piece.0);

@@ -24,9 +24,11 @@
 //! Invariant: the same seed and the same order of requests give the same bytes.
 
 mod frame;
+mod noise;
 mod proxy;
 
-pub use proxy::{Hostile, HostileHandle, HostileSettings};
+pub use noise::{Noise, NoisyWire};
+pub use proxy::{Deeds, Hostile, HostileHandle, HostileSettings};
 
 use std::fmt;
 use std::num::NonZeroU32;
