@@ -27,6 +27,12 @@ pub struct PlcSim {
     /// Where it listens
     #[arg(long, default_value = "127.0.0.1:1502")]
     pub listen: SocketAddr,
+    /// Be slave 1 of this serial line instead (Modbus RTU, 8 data bits, no parity, two stop bits), for example one end of `socat pty,raw,echo=0 pty,raw,echo=0`
+    #[arg(long, value_name = "DEVICE", conflicts_with_all = ["listen", "hostile"])]
+    pub serial: Option<PathBuf>,
+    /// Speed of --serial
+    #[arg(long, value_name = "BAUD", default_value_t = 38400, requires = "serial")]
+    pub baud: u32,
     /// Pieces per minute; 0 = the next piece as soon as the last one was judged
     #[arg(long, default_value_t = 60)]
     pub pace: u32,

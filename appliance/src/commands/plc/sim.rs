@@ -3,6 +3,7 @@
 use super::super::{Failure, say};
 use crate::cli::PlcSim;
 use crate::pipeline::{at, runtime, told_to_end};
+use plc_bridge::serial::{Parity, SerialLine};
 use plc_bridge::sim::hostile::{Hostile, HostileHandle, HostileSettings, Trouble};
 use plc_bridge::sim::{Pace, Sim, SimSettings};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,14 @@ pub fn sim(args: &PlcSim) -> Result<(), Failure> {
     let pace = if args.pace == 0 { Pace::Lockstep } else { Pace::Paced { pieces_per_minute: f64::from(args.pace) } };
     let settings = SimSettings { seed: args.seed, pace, ..SimSettings::default() };
     runtime()?.block_on(async {
+        if let Some(device) = &args.serial {
+            let line = SerialLine { device: device.clone(), baud: args.baud, parity: Parity::None };
+            let cannot = format!("{} cannot be opened as a serial line; does it exist, and is it free?", device.display());
+            let port = line.open().map_err(std::io::Error::from).map_err(at(&cannot))?;
+            say(&format!("simulated PLC: {}, slave 1, {} baud", device.display(), args.baud))?;
+            let ended = async { drop(told_to_end().await) };
+            return Ok(Sim::bind_serial(port, 1, settings).run(ended).await.map_err(at("the simulated PLC has ended"))?);
+        }
         let cannot = format!("cannot listen on {}", args.listen);
         let Some(trouble) = args.hostile else {
             let sim = Sim::bind(args.listen, settings).await.map_err(at(&cannot))?;
