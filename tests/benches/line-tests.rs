@@ -44,10 +44,13 @@ fn print(fault: Break, tally: &Tally) {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    for fault in Break::ALL {
+    // Names behind `--` choose; without one everything is measured.
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+    for fault in Break::ALL.into_iter().filter(|fault| wanted(fault.name())) {
         print(fault, &rounds(fault, ROUNDS, RIGS, Limits::STRICT).await);
     }
-    for illness in Illness::ALL {
+    for illness in Illness::ALL.into_iter().filter(|illness| wanted(illness.name())) {
         let evenness = measure(illness, 4, 500).await;
         println!("{}", evenness.json());
     }

@@ -186,6 +186,8 @@ fn calm() -> Setup {
     recipe.verdict_deadline = Micros::from_millis(60_000);
     recipe.stop.unconfirmed_rejects = 10_000;
     recipe.stop.consecutive_rejects = 10_000;
+    recipe.stop.deadline_misses_max = 10_000;
+    recipe.stop.deadline_window = 10_000;
     setup
 }
 
@@ -371,15 +373,19 @@ impl Rig {
 
     /// Releases whatever stop is in force, and waits until the belt runs.
     async fn run_line(&mut self) {
-        self.until("the link", |rig| rig.up).await;
-        if let Some(stop) = self.station.snapshot(self.clock.as_ref()()).stop {
-            let cause = Action::Acknowledge { stop_seq: stop.seq, cause: "cable".to_owned(), corrective_action: String::new() };
-            self.ask(Role::Operator, cause).await;
-            self.ask(Role::Supervisor, Action::Release { stop_seq: stop.seq }).await;
-        }
         // An engineer armed the line stop through the PLC: what is not armed does not stop, and is not stopped.
         self.until("the line stop to be armed", |rig| rig.plc.observe().commands.last == Some((101, true))).await;
-        self.until("the belt to run", |rig| rig.station.phase() == Phase::Running && rig.plc.observe().line_running).await;
+        let runs = |rig: &Self| rig.up && rig.station.phase() == Phase::Running && rig.plc.observe().line_running;
+        while !runs(self) {
+            self.until("the link", |rig| rig.up).await;
+            if let Some(stop) = self.station.snapshot(self.clock.as_ref()()).stop {
+                let cause = Action::Acknowledge { stop_seq: stop.seq, cause: "cable".to_owned(), corrective_action: String::new() };
+                self.ask(Role::Operator, cause).await;
+                self.ask(Role::Supervisor, Action::Release { stop_seq: stop.seq }).await;
+            }
+            // A machine that stood still for a moment stops its line again, by right.
+            self.until("the belt to run", |rig| runs(rig) || !rig.up || rig.station.phase() == Phase::Stopped).await;
+        }
     }
 
     /// Scans go by, so that faults come at every moment of the exchange.

@@ -46,7 +46,9 @@ impl Illness {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::SourceDead, Self::SourceSlow, Self::PartnerDead, Self::PartnerSlow];
 
-    const fn name(self) -> &'static str {
+    /// As it stands in a report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::SourceDead => "source_dead",
             Self::SourceSlow => "source_slow_400ms",
