@@ -20,7 +20,10 @@ case "$purpose" in
     # systemd's own checks.
     packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd)
     ;;
-  bench) ;;
+  bench)
+    # The C client and server that the Modbus side is measured beside.
+    packages+=(libmodbus-dev)
+    ;;
   *)
     echo "setup.sh: say \`setup.sh run\`, \`setup.sh test\` or \`setup.sh bench\`" >&2
     exit 64
