@@ -239,9 +239,11 @@ impl Belt {
         assert!(ahead, "the order of the targets");
     }
 
-    /// The belt runs until everything is past the gate.
+    /// The belt runs until everything is past the gate, however far it had backed up, and every verdict has come.
     fn run_out(&mut self) {
-        for _ in 0..30 {
+        let last = self.pieces.values().map(|physical| physical.at).max().unwrap_or(0);
+        let (past, steps) = (last + i64::from(OFFSET + SLACK) + 400, self.now + 30);
+        while self.position < past || self.now < steps {
             self.step(Step::Move(400));
         }
         assert_eq!(self.gate.waiting(), 0, "nothing that passed is forgotten");
