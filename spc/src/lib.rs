@@ -6,8 +6,8 @@
 //! of one station, point by point).
 //!
 //! Invariants:
-//! * **Pure.** No clock, thread, I/O, log or hash order. The arithmetic uses `+ - * /` and `sqrt` alone, so the same
-//!   points give the same bits on every target with IEEE 754 doubles.
+//! * **Pure.** No clock, thread, I/O, log or hash order. What is computed for a point uses `+ - * /` and `sqrt` alone, so the
+//!   same points give the same bits on every target with IEEE 754 doubles; studies also use [`distribution`].
 //! * **Streaming is batch.** After every point the streaming result equals, to the bit, what [`batch`] gives for the
 //!   same prefix.
 //! * **Fixed memory.** `push` neither allocates nor loops over history; history belongs to the caller.
@@ -18,6 +18,7 @@
 
 pub mod batch;
 pub mod chart;
+pub mod distribution;
 pub mod limits;
 pub mod monitor;
 pub mod rules;
