@@ -69,7 +69,10 @@ pub fn student_quantile(p: f64, freedom: f64) -> f64 {
     if p == 0.5 {
         return 0.0;
     }
-    -quantile(1.0 - p, 0.0, f64::INFINITY, |t| 1.0 - student_below(-t, freedom))
+    if student_below(1.0, freedom).is_nan() {
+        return f64::NAN;
+    }
+    -first(0.0, f64::INFINITY, |t| student_below(-t, freedom) <= p)
 }
 
 /// Share of the chi-square distribution below `x`.
@@ -180,21 +183,25 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if domain { beta::beta_reg(a, b, x.clamp(0.0, 1.0)) } else { f64::NAN }
 }
 
-/// The smallest `x` in `low..=high` found with `below(x) >= p`; `below` must not fall. An infinite `high` is bracketed first.
+/// The smallest `x` in `low..=high` found with `below(x) >= p`; `below` must not fall. `low` is finite.
 pub(crate) fn quantile(p: f64, low: f64, high: f64, below: impl Fn(f64) -> f64) -> f64 {
-    if p.is_nan() || !(0.0..=1.0).contains(&p) || below(low.midpoint(if high.is_finite() { high } else { low + 1.0 })).is_nan() {
+    let somewhere = low.midpoint(if high.is_finite() { high } else { low + 1.0 });
+    if p.is_nan() || !(0.0..=1.0).contains(&p) || below(somewhere).is_nan() {
         return f64::NAN;
     }
-    if p <= below(low) {
+    first(low, high, |x| below(x) >= p)
+}
+
+/// The smallest `x` in `low..=high` found at which `reached` holds, if it holds from some `x` on. An infinite `high` is
+/// bracketed first.
+fn first(low: f64, high: f64, reached: impl Fn(f64) -> bool) -> f64 {
+    if reached(low) {
         return low;
     }
     let (mut low, mut high) = (low, high);
     if high.is_infinite() {
-        if p == 1.0 {
-            return high;
-        }
         let mut step = 1.0;
-        while below(low + step) < p {
+        while !reached(low + step) {
             low += step;
             step *= 2.0;
             if !step.is_finite() {
@@ -208,7 +215,7 @@ pub(crate) fn quantile(p: f64, low: f64, high: f64, below: impl Fn(f64) -> f64) 
         if middle <= low || middle >= high {
             return high;
         }
-        if below(middle) < p { low = middle } else { high = middle }
+        if reached(middle) { high = middle } else { low = middle }
     }
 }
 
@@ -225,7 +232,7 @@ mod tests {
     fn agrees_with_other_programs() {
         near(normal_below(-3.0), 0.001_349_898_031_630_094_5);
         near(normal_below(-8.0), 6.220_960_574_271_784e-16);
-        near(normal_above(6.0), 9.865_876_450_376_981e-10);
+        near(normal_above(6.0), 9.865_876_450_376_98e-10);
         near(normal_quantile(0.975), 1.959_963_984_540_05);
         near(normal_quantile(0.001_349_898_031_630_094_5), -3.0);
         near(student_below(2.0, 5.0), 0.949_030_260_585_070_8);
