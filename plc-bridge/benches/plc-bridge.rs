@@ -3,6 +3,9 @@
 //! One JSON line per measurement: medians over alternating rounds and of the per-round ratios. The server (`floor.c`) is a
 //! process of its own and plays a PLC that asks for nothing, with its heartbeat moving. Without a C compiler or libmodbus
 //! nothing is measured, and the reason is printed.
+//!
+//! The server has one core to itself and both clients the other, each in its turn: where the scheduler puts them would
+//! otherwise decide the ratio, because waking a process on another core takes ten times as long as a call.
 
 use plc_bridge::client::{Probe, SourceSettings, Way};
 use plc_bridge::map::{Kind, Sample, TagSpec};
@@ -30,6 +33,9 @@ const PERMITS: usize = 2000;
 const TAGS: u16 = 1000;
 const TAGS_BASE: u16 = 2000;
 const COIL: u16 = 1;
+/// The core of the server, and that of whoever asks it.
+const SERVER: &str = "0";
+const CLIENTS: &str = "1";
 /// How long polling is watched for its cost.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -54,8 +60,13 @@ impl Floor {
             return Err("floor.c does not compile".into());
         }
         let program = program.display().to_string();
+        let pinned = Command::new("taskset").args(["-p", "-c", CLIENTS, &std::process::id().to_string()]).stdout(Stdio::null()).status()?;
+        if !pinned.success() {
+            return Err("two cores are needed, one for the server and one for the clients".into());
+        }
         // Its standard input ends with this process, and so does it.
-        let mut server = Command::new(&program).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut server =
+            Command::new("taskset").args(["-c", SERVER, &program, "serve"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut port = String::new();
         BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut port)?;
         Ok(Self { program, server, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port.trim().parse()?)) })
@@ -63,7 +74,8 @@ impl Floor {
 
     /// Microseconds of each of the C client's calls.
     fn calls(&self, what: &str) -> Done<Spread> {
-        let output = Command::new(&self.program).args([what, &self.address.port().to_string(), &CALLS.to_string()]).output()?;
+        let (port, calls) = (self.address.port().to_string(), CALLS.to_string());
+        let output = Command::new("taskset").args(["-c", CLIENTS, &self.program, what, &port, &calls]).output()?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
         }
