@@ -11,6 +11,8 @@ use serde_json::json;
 use std::time::Duration;
 
 const ROUNDS: usize = 200;
+/// Well and ill times of neighbours.
+const TURNS: usize = 21;
 /// Rigs at a time; few, so that they measure the link and not each other.
 const RIGS: usize = 10;
 
@@ -51,7 +53,7 @@ async fn main() {
         print(fault, &rounds(fault, ROUNDS, RIGS, Limits::STRICT).await);
     }
     for illness in Illness::ALL.into_iter().filter(|illness| wanted(illness.name())) {
-        let evenness = measure(illness, 4, 500).await;
+        let evenness = measure(illness, TURNS, 400).await;
         println!("{}", evenness.json());
     }
 }

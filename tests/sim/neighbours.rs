@@ -77,41 +77,56 @@ impl Illness {
 pub struct Evenness {
     /// What was wrong with the third.
     pub illness: Illness,
-    /// Microseconds between readings while all were well.
-    pub well: Vec<u64>,
-    /// The same while one was ill.
-    pub ill: Vec<u64>,
+    /// Microseconds between readings while all were well, turn by turn.
+    pub well: Vec<Vec<u64>>,
+    /// The same while one was ill, each after the well time of the same turn.
+    pub ill: Vec<Vec<u64>>,
     /// Values of the healthy that were older than one before, or not good.
     pub disorder: u64,
 }
 
-fn at(sorted: &[u64], share: usize) -> u64 {
-    sorted.get(sorted.len().saturating_sub(1) * share / 100).copied().unwrap_or(0)
+/// Microseconds: median, one in a hundred, and the mean distance from the period.
+fn spread(turns: &[Vec<u64>]) -> (u64, u64, f64) {
+    let mut all = turns.concat();
+    all.sort_unstable();
+    let at = |share: usize| all.get(all.len().saturating_sub(1) * share / 100).copied().unwrap_or(0);
+    (at(50), at(99), jitter(&all))
+}
+
+/// Mean distance from the period, in microseconds.
+fn jitter(intervals: &[u64]) -> f64 {
+    let off: u64 = intervals.iter().map(|micros| micros.abs_diff(EVERY.0)).sum();
+    f64_of(off) * 1e6 / f64::from(u32::try_from(intervals.len()).unwrap_or(u32::MAX)).max(1.0)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn percent(change: f64) -> f64 {
+    (change * 1000.0).round() / 10.0
 }
 
 impl Evenness {
-    /// One line of a report; `jitter` is the mean distance from the period, `p99` that of one interval in a hundred.
+    /// One line of a report. The change of jitter is the median over turns of ill to well of the same turn, and the noise
+    /// that of one well time to the next: what a machine at rest changes by itself.
     #[must_use]
     pub fn json(&self) -> Value {
-        let of = |intervals: &[u64]| {
-            let mut sorted = intervals.to_vec();
-            sorted.sort_unstable();
-            let off: u64 = sorted.iter().map(|micros| micros.abs_diff(EVERY.0)).sum();
-            let count = u64::try_from(sorted.len()).unwrap_or(1).max(1);
-            (at(&sorted, 50), at(&sorted, 99), off / count)
-        };
-        let ((p50, p99, jitter), (ill_p50, ill_p99, ill_jitter)) = (of(&self.well), of(&self.ill));
-        let change = |well: u64, ill: u64| (f64_of(ill) / f64_of(well.max(1)) - 1.0) * 100.0;
+        let ((p50, p99, well), (ill_p50, ill_p99, ill)) = (spread(&self.well), spread(&self.ill));
+        let turns = self.well.iter().zip(&self.ill).map(|(well, ill)| jitter(ill) / jitter(well) - 1.0);
+        let noise = self.well.windows(2).map(|pair| (jitter(&pair[1]) / jitter(&pair[0]) - 1.0).abs());
         json!({
             "bench": "neighbours",
             "illness": self.illness.name(),
-            "intervals": self.well.len(),
+            "turns": self.well.len(),
+            "intervals": self.well.iter().map(Vec::len).sum::<usize>(),
             "period_micros": EVERY.0,
-            "well": {"p50": p50, "p99": p99, "jitter": jitter},
-            "ill": {"p50": ill_p50, "p99": ill_p99, "jitter": ill_jitter},
-            "p50_change_percent": (change(p50, ill_p50) * 10.0).round() / 10.0,
-            "p99_change_percent": (change(p99, ill_p99) * 10.0).round() / 10.0,
-            "jitter_change_percent": (change(jitter, ill_jitter) * 10.0).round() / 10.0,
+            "well": {"p50": p50, "p99": p99, "jitter": well.round()},
+            "ill": {"p50": ill_p50, "p99": ill_p99, "jitter": ill.round()},
+            "p99_change_percent": percent(f64_of(ill_p99) / f64_of(p99.max(1)) - 1.0),
+            "jitter_change_percent": percent(median(turns.collect())),
+            "jitter_noise_percent": percent(median(noise.collect())),
             "disorder": self.disorder,
         })
     }
@@ -223,7 +238,7 @@ pub async fn measure(illness: Illness, turns: usize, count: usize) -> Evenness {
     let mut evenness = Evenness { illness, well: Vec::new(), ill: Vec::new(), disorder: 0 };
     for _ in 0..turns {
         while ear.next().await.tag.as_ref() != patient {}
-        evenness.well.extend(ear.intervals(patient, count).await);
+        evenness.well.push(ear.intervals(patient, count).await);
         hand.begin(illness.mischief());
         // It is noticed when the patient's tag is no longer good.
         loop {
@@ -232,7 +247,7 @@ pub async fn measure(illness: Illness, turns: usize, count: usize) -> Evenness {
                 break;
             }
         }
-        evenness.ill.extend(ear.intervals(patient, count).await);
+        evenness.ill.push(ear.intervals(patient, count).await);
         hand.end();
         loop {
             let reading = ear.next().await;
