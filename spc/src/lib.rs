@@ -21,8 +21,10 @@ pub mod chart;
 pub mod distribution;
 pub mod limits;
 pub mod monitor;
+pub mod multivariate;
 pub mod rules;
 mod sum;
+pub mod weighted;
 
 pub use chart::{Chart, ChartKind, Lines, Observation, PairChart, Point, Sample, SampleError, Signal};
 pub use limits::{Constants, Limits, Settings, SettingsError};

@@ -5,7 +5,7 @@ use spc::chart::constants::{c4, d2, d3};
 use spc::rules::{Counting, KOfN, Mixture, Ties};
 use spc::{Chart, ChartKind, Constants, Conventions, Hits, Limits, Lines, Monitor, Observation, Rule, RuleSet, Sample, Settings, batch};
 
-use super::Checker;
+use super::{Checker, time_cases};
 
 /// Why a case could not be compared to its end.
 pub enum Stop {
@@ -13,13 +13,13 @@ pub enum Stop {
     Failed(String),
 }
 
-type Step<T> = Result<T, Stop>;
+pub type Step<T> = Result<T, Stop>;
 
-fn unsupported<T>(what: impl Into<String>) -> Step<T> {
+pub fn unsupported<T>(what: impl Into<String>) -> Step<T> {
     Err(Stop::Unsupported(what.into()))
 }
 
-fn failed(error: impl std::fmt::Display) -> Stop {
+pub fn failed(error: impl std::fmt::Display) -> Stop {
     Stop::Failed(format!("refused: {error}"))
 }
 
@@ -37,7 +37,7 @@ pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
         }
         "rules" if case["settings"].get("chart").is_some() => rules_on_chart(case, checker),
         "rules" => rules_given(case, checker),
-        family => unsupported(format!("family {family}")),
+        family => time_cases::run(family, case, checker).unwrap_or_else(|| unsupported(format!("family {family}"))),
     }
 }
 

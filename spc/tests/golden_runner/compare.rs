@@ -93,6 +93,43 @@ impl Checker {
         }
     }
 
+    /// A single number, by a relative tolerance of its own where the case's notes loosen that field.
+    pub fn loosely(&mut self, path: &str, got: f64, relative: f64) {
+        let usual = std::mem::replace(&mut self.relative, relative);
+        self.series(path, &[got]);
+        self.relative = usual;
+    }
+
+    /// A matrix, row by row.
+    pub fn matrix(&mut self, path: &str, got: &[Vec<f64>]) {
+        if self.expected(path).is_none() {
+            return;
+        }
+        for (row, got) in got.iter().enumerate() {
+            self.series(&format!("{path}/{row}"), got);
+        }
+        self.seen.insert(path.to_owned());
+        let rows = self.expected(path).and_then(Value::as_array).map_or(0, Vec::len);
+        if rows != got.len() {
+            self.differ(format!("{path}: {} rows, expected {rows}", got.len()));
+        }
+    }
+
+    /// The points (from 1) of which something holds, exactly.
+    pub fn points(&mut self, path: &str, holds: impl IntoIterator<Item = bool>) {
+        let Some(expected) = self.expected(path).cloned() else { return };
+        self.seen.insert(path.to_owned());
+        let got: Vec<u64> = holds.into_iter().zip(1..).filter(|(holds, _)| *holds).map(|(_, index)| index).collect();
+        let expected: Vec<u64> = match &expected {
+            Value::Array(items) => items.iter().filter_map(Value::as_u64).collect(),
+            single => single.as_u64().into_iter().collect(),
+        };
+        self.compared += 1;
+        if got != expected {
+            self.differ(format!("{path}: got {got:?}, expected {expected:?}"));
+        }
+    }
+
     /// Streaming must equal batch to the bit.
     pub fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, streaming: &T, batch: &T) {
         if streaming != batch {

@@ -6,6 +6,7 @@
 
 mod cases;
 mod compare;
+mod time_cases;
 
 use std::path::Path;
 

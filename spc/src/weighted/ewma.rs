@@ -1,0 +1,121 @@
+//! Exponentially weighted moving average: every point counts, the older the less.
+//!
+//! Invariant: the state is the weighted mean and two numbers about its variance; a process that sits on its centre gives
+//! exactly the centre.
+
+use serde::{Deserialize, Serialize};
+
+use super::process::setting;
+use super::{Process, ProcessError, summarise};
+use crate::chart::{Lines, Point, SampleError};
+use crate::rules::{Rule, RuleSet, Runs};
+
+/// Which standard error the limits are multiples of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EwmaWidth {
+    /// That of this point as if all subgroups had its size, `σ/√nₜ · √(λ(1 − (1−λ)^(2t))/(2−λ))`: narrow at first, exact
+    /// where sizes are equal.
+    #[default]
+    Exact,
+    /// That of a chart that has run for long, `σ/√nₜ · √(λ/(2−λ))`: the same from the first point on.
+    Asymptotic,
+    /// As `Exact`, but each subgroup with its own size: `vₜ = (1−λ)² vₜ₋₁ + λ² σ²/nₜ`.
+    Recursive,
+}
+
+/// What an EWMA chart is told before its first point.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EwmaSettings {
+    /// Weight λ of the newest point, 0.0001 to 1; the smaller, the smaller the shifts that are found.
+    pub lambda: f64,
+    /// Distance L of the limits from the centre, in standard errors.
+    pub width: f64,
+    /// Which standard error.
+    pub limits: EwmaWidth,
+    /// Rules judged; rule 1 only unless chosen otherwise.
+    pub rules: RuleSet,
+}
+
+impl Default for EwmaSettings {
+    /// λ = 0.1 and L = 2.7: one false alarm in about 500 points, and a shift of one standard error found after about 10
+    /// (Montgomery, Introduction to Statistical Quality Control, section 9.2.2).
+    fn default() -> Self {
+        Self { lambda: 0.1, width: 2.7, limits: EwmaWidth::Exact, rules: RuleSet::only(&[Rule::Nelson1]) }
+    }
+}
+
+/// An EWMA chart with frozen limits, for individuals and subgroups of any size.
+///
+/// Source: S. W. Roberts, Technometrics 1(3), 1959, 239–250; Montgomery, section 9.2, equations 9.22 to 9.26.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ewma {
+    process: Process,
+    settings: EwmaSettings,
+    value: f64,
+    /// `(1 − λ)^(2t)`.
+    left: f64,
+    /// Variance of the weighted mean in units of σ².
+    variance: f64,
+    runs: Runs,
+    index: u64,
+}
+
+impl Ewma {
+    /// A chart at its first point, starting on the centre.
+    ///
+    /// # Errors
+    /// [`ProcessError`] for a process or setting that cannot be meant.
+    pub fn new(process: Process, settings: EwmaSettings) -> Result<Self, ProcessError> {
+        process.check()?;
+        let EwmaSettings { lambda, width, rules, .. } = settings;
+        setting("lambda", lambda, (1e-4..=1.0).contains(&lambda), "between 0.0001 and 1")?;
+        setting("width", width, width > 0.0 && width <= 1000.0, "above 0 and at most 1000")?;
+        rules.conventions().check()?;
+        Ok(Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, runs: Runs::default(), index: 0 })
+    }
+
+    /// Judges the next subgroup: `zₜ = λ x̄ₜ + (1 − λ) zₜ₋₁`, in the unit of the values.
+    ///
+    /// # Errors
+    /// [`SampleError`]; the chart is then as if the subgroup had not come.
+    pub fn push(&mut self, subgroup: &[f64]) -> Result<Point, SampleError> {
+        let index = self.index.saturating_add(1);
+        let (mean, share) = summarise(subgroup, index)?;
+        let EwmaSettings { lambda, width, limits, rules } = self.settings;
+        let Process { centre, sigma, .. } = self.process;
+        self.index = index;
+        self.value += lambda * (mean - self.value);
+        let kept = (1.0 - lambda) * (1.0 - lambda);
+        self.left *= kept;
+        self.variance = kept * self.variance + lambda * lambda * share;
+        let settled = lambda / (2.0 - lambda) * share;
+        let variance = match limits {
+            EwmaWidth::Exact => settled * (1.0 - self.left),
+            EwmaWidth::Asymptotic => settled,
+            EwmaWidth::Recursive => self.variance,
+        };
+        let se = sigma * variance.sqrt();
+        let lines = Lines { centre, lcl: centre - width * se, ucl: centre + width * se, se };
+        let signals = self.runs.judge(self.value, self.value, &lines, &rules);
+        Ok(Point { index, statistic: self.value, lines: Some(lines), signals })
+    }
+
+    /// Starts on the centre again, as after a stop that was released; numbering goes on.
+    pub fn restart(&mut self) {
+        let Self { process, settings, index, .. } = *self;
+        *self = Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, runs: Runs::default(), index };
+    }
+
+    /// What it judges by.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What it was told at its start.
+    #[must_use]
+    pub fn settings(&self) -> &EwmaSettings {
+        &self.settings
+    }
+}

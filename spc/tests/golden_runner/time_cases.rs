@@ -1,0 +1,305 @@
+//! Time-weighted, multivariate and short-run charts, and the residual chart of autocorrelated data.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use spc::multivariate::{
+    Covariance, HotellingT2, Mcusum, McusumSettings, Mewma, MewmaSettings, Phase, Reference, Spread, T2Limits, VectorPoint,
+};
+use spc::weighted::{
+    Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
+};
+use spc::{Constants, Lines, Point, Rule};
+use std::fmt::Debug;
+
+use super::Checker;
+use super::cases::{Step, failed, unsupported};
+
+/// The cases of this family, or nothing where the family is not one of these.
+pub fn run(family: &str, case: &Value, checker: &mut Checker) -> Option<Step<()>> {
+    Some(match family {
+        "hotelling_t2" => hotelling_t2(case, checker),
+        "mewma" => mewma(case, checker),
+        "mcusum" => mcusum(case, checker),
+        "ewma" => with_both_tables(case, checker, ewma),
+        "cusum" => with_both_tables(case, checker, cusum),
+        "moving_average" => with_both_tables(case, checker, moving_average),
+        _ => return None,
+    })
+}
+
+/// The exact constants first, where the case has results with both.
+fn with_both_tables(case: &Value, checker: &mut Checker, compare: fn(&Value, Constants, &mut Checker) -> Step<()>) -> Step<()> {
+    let both = case.get("expected_exact_constants").is_some();
+    let peer = case["origin"]["package"].as_str().is_some_and(|package| package.contains("qcc"));
+    compare(case, if peer && !both { Constants::Printed } else { Constants::Exact }, checker)?;
+    if both {
+        checker.against("expected (printed constants)", &case["expected"]);
+        compare(case, Constants::Printed, checker)?;
+    }
+    Ok(())
+}
+
+/// Phase I of single values or subgroups, and all points, phase I first.
+fn process(case: &Value, constants: Constants) -> Step<(Process, Vec<Vec<f64>>)> {
+    let settings = &case["settings"];
+    let mut points = subgroups(&case["input"]["data"])?;
+    let known = settings["center"].as_f64().zip(settings["std_dev"].as_f64());
+    let process = if let Some((centre, sigma)) = known {
+        Process::given(centre, sigma)
+    } else {
+        Process::phase_one(&points, &excluded(settings), &PhaseOne { constants, ..PhaseOne::default() })
+    };
+    let mut process = process.map_err(failed)?;
+    if let Some(method) = settings.get("std_dev").or(settings.get("sigma_method")).and_then(Value::as_str) {
+        return unsupported(format!("sigma method {method}"));
+    }
+    process.centre = settings["center"].as_f64().unwrap_or(process.centre);
+    process.sigma = settings["std_dev"].as_f64().unwrap_or(process.sigma);
+    points.extend(subgroups(&case["input"]["new_data"])?);
+    Ok((process, points))
+}
+
+fn ewma(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let (process, points) = process(case, constants)?;
+    let usual = EwmaSettings::default();
+    let settings = EwmaSettings {
+        lambda: settings["lambda"].as_f64().unwrap_or(usual.lambda),
+        width: settings["nsigmas"].as_f64().unwrap_or(usual.width),
+        limits: if fixed(case) { EwmaWidth::Asymptotic } else { EwmaWidth::Exact },
+        ..usual
+    };
+    let chart = Ewma::new(process, settings).map_err(failed)?;
+    let seen = streamed(&points, || chart.clone(), Ewma::push, checker)?;
+    let first = case["input"]["data"].as_array().map_or(0, Vec::len);
+    let means: Vec<f64> = points.iter().map(|point| point.iter().sum::<f64>() / point.len() as f64).collect();
+    checker.series("center", &[process.centre]);
+    checker.series("std_dev", &[process.sigma]);
+    checker.series("statistics", &means[..first]);
+    checker.series("new_statistics", &means[first..]);
+    checker.series("ewma", &seen.iter().map(|point| point.statistic).collect::<Vec<_>>());
+    checker.gappy_series("sigma", &seen.iter().map(|point| point.lines.map(|lines| lines.se)).collect::<Vec<_>>());
+    limits_and_violations(&seen, checker);
+    // The distance to the nearest limit, in mean standard errors.
+    let lines = || seen.iter().filter_map(|point| point.lines.map(|lines| (point.statistic, lines)));
+    let distance = |(z, lines): (f64, Lines)| (z - lines.lcl).abs().min((z - lines.ucl).abs());
+    let mean_se = lines().map(|(_, lines)| lines.se).sum::<f64>() / seen.len() as f64;
+    let margin = lines().map(distance).fold(f64::MAX, f64::min) / mean_se;
+    checker.loosely("decision_margin_rel", margin, SIX_DIGITS);
+    Ok(())
+}
+
+fn cusum(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let (process, points) = process(case, constants)?;
+    let usual = CusumSettings::default();
+    let settings = CusumSettings {
+        shift: settings["se_shift"].as_f64().unwrap_or(usual.shift),
+        interval: settings["decision_interval"].as_f64().unwrap_or(usual.interval),
+        head_start: settings["head_start"].as_f64().unwrap_or(usual.head_start),
+    };
+    let chart = Cusum::new(process, settings).map_err(failed)?;
+    let seen = streamed(&points, || chart.clone(), Cusum::push, checker)?;
+    let of = |field: fn(&CusumPoint) -> f64| seen.iter().map(field).collect::<Vec<_>>();
+    checker.series("center", &[process.centre]);
+    checker.series("std_dev", &[process.sigma]);
+    checker.series("cusum_pos", &of(|point| point.upper));
+    checker.series("cusum_neg", &of(|point| -point.lower));
+    checker.series("upper_bound", &[settings.interval]);
+    checker.series("lower_bound", &[-settings.interval]);
+    checker.points("violations_upper", seen.iter().map(|point| point.upper_signal));
+    checker.points("violations_lower", seen.iter().map(|point| point.lower_signal));
+    let margin = seen.iter().flat_map(|point| [point.upper, point.lower]).map(|sum| (sum - settings.interval).abs());
+    checker.loosely("decision_margin", margin.fold(f64::MAX, f64::min), SIX_DIGITS);
+    Ok(())
+}
+
+fn moving_average(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let (process, points) = process(case, constants)?;
+    let usual = MovingAverageSettings::default();
+    let settings = MovingAverageSettings {
+        span: settings["span"].as_u64().and_then(|span| span.try_into().ok()).unwrap_or(usual.span),
+        width: settings["nsigmas"].as_f64().unwrap_or(usual.width),
+        ..usual
+    };
+    let chart = MovingAverage::new(process, settings).map_err(failed)?;
+    let seen = streamed(&points, || chart.clone(), MovingAverage::push, checker)?;
+    checker.series("center", &[process.centre]);
+    checker.series("std_dev", &[process.sigma]);
+    checker.series("statistics", &seen.iter().map(|point| point.statistic).collect::<Vec<_>>());
+    limits_and_violations(&seen, checker);
+    Ok(())
+}
+
+/// Margins are printed with six digits.
+const SIX_DIGITS: f64 = 1e-5;
+
+fn limits_and_violations(seen: &[Point], checker: &mut Checker) {
+    checker.gappy_series("lcl", &seen.iter().map(Point::lcl).collect::<Vec<_>>());
+    checker.gappy_series("ucl", &seen.iter().map(Point::ucl).collect::<Vec<_>>());
+    checker.points("violations", seen.iter().map(|point| point.signals.contains(Rule::Nelson1)));
+}
+
+/// A case with the limits of a chart that has run for long says so in its settings, title or notes.
+fn fixed(case: &Value) -> bool {
+    let settings = case["settings"].as_object().into_iter().flatten();
+    let says = |value: &Value| value.as_str().is_some_and(|text| text.contains("fix") || text.contains("asymptotic"));
+    settings.into_iter().any(|(key, value)| says(value) || (key.contains("fix") && value == true))
+        || says(&case["title"])
+        || case["notes"].as_array().into_iter().flatten().any(says)
+}
+
+fn excluded(settings: &Value) -> Vec<u64> {
+    settings["exclude"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
+}
+
+/// Single values, or rows of a subgroup each, shorter where values are missing.
+fn subgroups(data: &Value) -> Step<Vec<Vec<f64>>> {
+    let subgroup = |item: &Value| match item {
+        Value::Array(values) => Ok(values.iter().filter_map(Value::as_f64).collect()),
+        value => value.as_f64().map_or_else(|| unsupported("missing values"), |value| Ok(vec![value])),
+    };
+    data.as_array().into_iter().flatten().map(subgroup).collect()
+}
+
+fn hotelling_t2(case: &Value, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let (variables, subgroups) = vectors(&case["input"]["data"])?;
+    let estimated = Reference::phase_one(variables, &subgroups, &excluded(settings)).map_err(failed)?;
+    let number = |key: &str| settings.get(key).filter(|value| !value.is_null());
+    let reference = if number("center").is_some() || number("cov").is_some() {
+        let centre = number("center").map_or_else(|| Ok(estimated.centre().to_vec()), reals)?;
+        let covariance = number("cov").map_or_else(|| Ok(estimated.covariance().clone()), covariance)?;
+        let used = estimated.subgroups().unwrap_or(0);
+        Reference::given(&centre, covariance, estimated.size()).map_err(failed)?.estimated_from(used)
+    } else {
+        estimated
+    };
+    let limits = T2Limits::new(reference, settings["confidence_level"].as_f64()).map_err(failed)?;
+    let chart = |phase| HotellingT2::new(limits.clone(), phase);
+    let first = streamed(&subgroups, || chart(Phase::One), HotellingT2::push, checker)?;
+    checker.series("center", limits.reference.centre());
+    checker.matrix("cov", &Vec::from(limits.reference.covariance().clone()));
+    checker.series("det_cov", &[limits.reference.covariance().determinant()]);
+    checker.series("t2", &statistics(&first));
+    checker.series("lcl", &[0.0]);
+    checker.series("ucl_phase1", &[limits.ucl_phase_one]);
+    checker.series("ucl_phase2", &[limits.ucl_phase_two]);
+    checker.points("violations_phase1", first.iter().map(|point| point.beyond));
+    let margin = |points: &[VectorPoint]| points.iter().map(|point| (point.statistic / point.ucl - 1.0).abs()).fold(f64::MAX, f64::min);
+    let mut least = margin(&first);
+    if case["input"].get("new_data").is_some() {
+        let (_, subgroups) = vectors(&case["input"]["new_data"])?;
+        let second = streamed(&subgroups, || chart(Phase::Two), HotellingT2::push, checker)?;
+        checker.series("new_t2", &statistics(&second));
+        checker.points("violations_phase2", second.iter().map(|point| point.beyond));
+        least = least.min(margin(&second));
+    }
+    checker.loosely("decision_margin_rel", least, SIX_DIGITS);
+    Ok(())
+}
+
+fn mewma(case: &Value, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let Some(lambda) = settings["lambda"].as_f64() else { return unsupported("a MEWMA chart without lambda") };
+    let (reference, points) = known(case)?;
+    // The peer's limit is a printed number that the case gives for its list of violations.
+    let printed = checker.expected("ucl_table").and_then(Value::as_f64);
+    let limit = printed.or(settings["h4"].as_f64()).unwrap_or(f64::MAX);
+    let spread = if settings["limits"] == "fixed" { Spread::Asymptotic } else { Spread::Exact };
+    let chart = Mewma::new(reference, MewmaSettings { lambda, limit, spread }).map_err(failed)?;
+    let seen = streamed(&points, || chart.clone(), Mewma::push, checker)?;
+    checker.series("mewma_t2", &statistics(&seen));
+    checker.points("violations_table_ucl", seen.iter().map(|point| point.beyond));
+    Ok(())
+}
+
+fn mcusum(case: &Value, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let (Some(k), Some(h)) = (settings["k"].as_f64(), settings["h"].as_f64()) else {
+        return unsupported("a MCUSUM chart without k and h");
+    };
+    let (reference, points) = known(case)?;
+    let chart = Mcusum::new(reference, McusumSettings { k, h }).map_err(failed)?;
+    let seen = streamed(&points, || chart.clone(), Mcusum::push, checker)?;
+    checker.series("mcusum", &statistics(&seen));
+    checker.points("violations", seen.iter().map(|point| point.beyond));
+    Ok(())
+}
+
+/// Centre and covariance as the case gives them, else of its data; and every point, phase I first.
+fn known(case: &Value) -> Step<(Reference, Vec<Vec<f64>>)> {
+    let settings = &case["settings"];
+    let (variables, mut points) = vectors(&case["input"]["data"])?;
+    let mut reference = Reference::phase_one(variables, &points, &[]).map_err(failed)?;
+    if settings.get("center").is_some() || settings.get("cov").is_some() {
+        let centre = settings.get("center").map_or_else(|| Ok(reference.centre().to_vec()), reals)?;
+        let covariance = settings.get("cov").map_or_else(|| Ok(reference.covariance().clone()), covariance)?;
+        reference = Reference::given(&centre, covariance, reference.size()).map_err(failed)?;
+    }
+    if let Some(new) = case["input"].get("new_data") {
+        points.extend(vectors(new)?.1);
+    }
+    Ok((reference, points))
+}
+
+/// Judges point by point, through JSON after every one, and holds every prefix against a chart of its own.
+fn streamed<C, P, E>(
+    samples: &[Vec<f64>],
+    fresh: impl Fn() -> C,
+    push: fn(&mut C, &[f64]) -> Result<P, E>,
+    checker: &mut Checker,
+) -> Step<Vec<P>>
+where
+    C: PartialEq + Debug + Serialize + DeserializeOwned,
+    P: PartialEq + Debug,
+    E: std::fmt::Display,
+{
+    let mut chart = fresh();
+    let mut seen = Vec::new();
+    for (index, sample) in samples.iter().enumerate() {
+        seen.push(push(&mut chart, sample).map_err(failed)?);
+        let json = serde_json::to_string(&chart).map_err(failed)?;
+        let resumed = serde_json::from_str(&json).map_err(failed)?;
+        checker.same("resumed", &resumed, &chart);
+        chart = resumed;
+        let mut batch = fresh();
+        let whole: Result<Vec<_>, _> = samples[..=index].iter().map(|sample| push(&mut batch, sample)).collect();
+        checker.same(&format!("after point {}", index + 1), &seen, &whole.map_err(failed)?);
+    }
+    Ok(seen)
+}
+
+fn statistics(points: &[VectorPoint]) -> Vec<f64> {
+    points.iter().map(|point| point.statistic).collect()
+}
+
+/// Rows of one observation each; or for each variable a matrix of subgroups × observations.
+fn vectors(data: &Value) -> Step<(usize, Vec<Vec<f64>>)> {
+    if let Some(by_variable) = data.as_object() {
+        let matrices: Vec<Vec<Vec<f64>>> = by_variable.values().map(rows).collect::<Step<_>>()?;
+        let subgroups = matrices.first().map_or(0, Vec::len);
+        let subgroup = |i: usize| {
+            let size = matrices[0][i].len();
+            (0..size).flat_map(|j| matrices.iter().map(move |matrix| matrix[i][j])).collect()
+        };
+        return Ok((matrices.len(), (0..subgroups).map(subgroup).collect()));
+    }
+    let rows = rows(data)?;
+    Ok((rows.first().map_or(0, Vec::len), rows))
+}
+
+fn covariance(rows: &Value) -> Step<Covariance> {
+    Covariance::new(&self::rows(rows)?).map_err(failed)
+}
+
+fn rows(matrix: &Value) -> Step<Vec<Vec<f64>>> {
+    matrix.as_array().into_iter().flatten().map(reals).collect()
+}
+
+fn reals(array: &Value) -> Step<Vec<f64>> {
+    let number = |value: &Value| value.as_f64().map_or_else(|| unsupported("missing values"), Ok);
+    array.as_array().into_iter().flatten().map(number).collect()
+}
