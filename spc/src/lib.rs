@@ -16,6 +16,7 @@
 //! * **State is a value.** Everything stored is `Clone + PartialEq + Serialize + Deserialize`; a monitor that was
 //!   written as JSON and read back (with a reader that round-trips `f64`) goes on bit-exactly.
 
+pub mod alarm;
 pub mod batch;
 pub mod chart;
 pub mod distribution;

@@ -5,7 +5,7 @@ use spc::chart::constants::{c4, d2, d3};
 use spc::rules::{Counting, KOfN, Mixture, Ties};
 use spc::{Chart, ChartKind, Constants, Conventions, Hits, Limits, Lines, Monitor, Observation, Rule, RuleSet, Sample, Settings, batch};
 
-use super::{Checker, time_cases};
+use super::{Checker, arl_cases, time_cases};
 
 /// Why a case could not be compared to its end.
 pub enum Stop {
@@ -37,6 +37,7 @@ pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
         }
         "rules" if case["settings"].get("chart").is_some() => rules_on_chart(case, checker),
         "rules" => rules_given(case, checker),
+        family if family.starts_with("arl_") => arl_cases::run(case, checker),
         family => time_cases::run(family, case, checker).unwrap_or_else(|| unsupported(format!("family {family}"))),
     }
 }

@@ -19,7 +19,8 @@ pub struct Checker {
 }
 
 /// Fields of `expected` that describe the case rather than state a result.
-const DESCRIPTIVE: [&str; 4] = ["violation_basis", "decision_margin_se", "decision_margin_sigma", "peers_agree_nelson"];
+const DESCRIPTIVE: [&str; 5] =
+    ["violation_basis", "decision_margin_se", "decision_margin_sigma", "peers_agree_nelson", "peer_rel_error_estimate"];
 
 impl Checker {
     /// The exact-constants target is taken where a case has one.

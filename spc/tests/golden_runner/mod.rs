@@ -4,6 +4,7 @@
 //! covers is compared within the case's tolerance, rule points exactly, and after every point the streaming result
 //! must equal the batch result of the same prefix. What a case holds beyond that is named, not passed over in silence.
 
+mod arl_cases;
 mod cases;
 mod compare;
 mod time_cases;

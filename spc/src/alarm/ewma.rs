@@ -1,0 +1,371 @@
+//! Run lengths of the EWMA: fixed and exact time-varying limits, fast initial response, steady state, quantiles, and the
+//! width for a wanted ARL.
+
+use super::cusum::{quantile_of, steady};
+use super::linear::dot;
+use super::process::{Chain, Process, Survival, converged, node_count, parameter_for, quantile};
+use super::quadrature::Quadrature;
+use super::{AlarmError, open_share, shift, wanted_length, within};
+use crate::distribution::{normal_above, normal_below, normal_density};
+
+/// Which way an EWMA looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum EwmaSides {
+    /// Upward only; the statistic is held at or above a barrier.
+    Upper {
+        /// The barrier, in asymptotic standard deviations of the statistic; below the upper limit. 0 is usual.
+        barrier: f64,
+    },
+    /// Both ways, with limits at equal distances.
+    Both,
+}
+
+/// How the distance of the limits develops from the first sample on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EwmaLimits {
+    /// Asymptotic limits from the start: `L √(λ/(2−λ))`.
+    Fixed,
+    /// The statistic's own standard deviation at sample `t`: `L √(λ/(2−λ) · (1 − (1−λ)²ᵗ))`. Montgomery, equation (9.25).
+    Exact,
+    /// Two statistics start at ± the head start and only one limit each is watched; the limits are asymptotic. J. M. Lucas,
+    /// M. S. Saccucci, Technometrics 32 (1990) 1–12, section 4.
+    HeadStart,
+    /// The same with exact limits. T. R. Rhoads, D. C. Montgomery, C. M. Mastrangelo, Quality Engineering 9 (1996) 317–327.
+    ExactHeadStart,
+    /// Exact limits times `1 − 0.5^(1 + a (t−1))` with `a = (2/log₁₀ 2 − 1)/19`. S. H. Steiner, Journal of Quality Technology
+    /// 31 (1999) 75–86.
+    Steiner,
+}
+
+/// An EWMA of standardised observations, `z = (1−λ) z + λ x`: it signals when `z` leaves its limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EwmaDesign {
+    weight: f64,
+    width: f64,
+    sides: EwmaSides,
+    limits: EwmaLimits,
+    head_start: f64,
+}
+
+impl EwmaDesign {
+    /// With the weight `λ` of the newest sample and limits at `width` (`L`) standard deviations of the statistic, fixed.
+    ///
+    /// # Errors
+    /// A weight outside 0.001 … 1, a width outside 0.01 … 20, a barrier outside −20 … the width: [`AlarmError::Parameter`].
+    pub fn new(weight: f64, width: f64, sides: EwmaSides) -> Result<Self, AlarmError> {
+        within("the weight λ", weight, (0.001, 1.0), "between 0.001 and 1")?;
+        within("the width L", width, (0.01, 20.0), "between 0.01 and 20 standard deviations")?;
+        if let EwmaSides::Upper { barrier } = sides {
+            within("the barrier", barrier, (-20.0, width - 1e-6), "between -20 and the width, in standard deviations of the EWMA")?;
+        }
+        Ok(Self { weight, width, sides, limits: EwmaLimits::Fixed, head_start: 0.0 })
+    }
+
+    /// Starting at this many asymptotic standard deviations of the statistic instead of 0.
+    ///
+    /// # Errors
+    /// A head start that is not between the limits: [`AlarmError::Parameter`].
+    pub fn with_head_start(mut self, head_start: f64) -> Result<Self, AlarmError> {
+        let low = if let EwmaSides::Upper { barrier } = self.sides { barrier } else { -self.width };
+        within("the head start", head_start, (low, self.width), "between the limits, in standard deviations of the EWMA")?;
+        self.head_start = head_start;
+        Ok(self)
+    }
+
+    /// With limits that develop over the first samples.
+    ///
+    /// # Errors
+    /// [`AlarmError::Combination`] where head-start limits (`HeadStart`, `ExactHeadStart`, `Steiner`) are asked of a one-sided
+    /// chart; only fixed and exact limits are defined there.
+    pub fn with_limits(mut self, limits: EwmaLimits) -> Result<Self, AlarmError> {
+        let both = self.sides == EwmaSides::Both;
+        if !both && !matches!(limits, EwmaLimits::Fixed | EwmaLimits::Exact) {
+            return Err(AlarmError::Combination("head-start limits are defined for the two-sided EWMA"));
+        }
+        self.limits = limits;
+        Ok(self)
+    }
+
+    /// The width at which this chart's in-control ARL is `run_length` samples; the rest of the design is kept.
+    ///
+    /// # Errors
+    /// [`AlarmError::Parameter`] for a run length outside 1 … 1e12, [`AlarmError::Unreachable`] if no width up to 20 gives it.
+    pub fn for_run_length(self, run_length: f64) -> Result<Self, AlarmError> {
+        wanted_length(run_length)?;
+        let start = if let EwmaSides::Upper { barrier } = self.sides { barrier.max(0.0) } else { 0.0 };
+        let narrowest = (start + 0.01).max(self.head_start.abs() + 1e-9);
+        let at = |width| Self { width, ..self };
+        let width = parameter_for(run_length, (narrowest, 12.0), |width| at(width).average(0.0))?;
+        Ok(at(width))
+    }
+
+    /// `λ`.
+    #[must_use]
+    pub const fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// `L`, in standard deviations of the statistic.
+    #[must_use]
+    pub const fn width(&self) -> f64 {
+        self.width
+    }
+
+    /// Expected number of samples until a signal when the mean has been off by `mean` standard deviations from the start.
+    ///
+    /// Time-varying limits: S. Knoth, Sequential Analysis 22 (2003) 241–255 (one step per sample until the limits stand, then
+    /// the integral equation).
+    ///
+    /// # Errors
+    /// [`AlarmError::Parameter`] for a shift beyond ±100, [`AlarmError::NeverEnds`], [`AlarmError::NotConverged`].
+    pub fn average(&self, mean: f64) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        let process = self.process(mean);
+        if self.limits == EwmaLimits::Fixed {
+            let start = self.head_start * self.spread();
+            return converged(|fineness| Chain::of(&process, fineness).mean_from(&process, start));
+        }
+        converged(|fineness| {
+            let opening = Opening::of(self, mean, fineness);
+            let chain = Chain::of(&process, fineness);
+            Ok(1.0 + opening.survived.iter().sum::<f64>() + dot(&opening.onto(&chain, &process), &chain.means()?))
+        })
+    }
+
+    /// Expected number of samples from a shift to its signal, when the shift by `mean` comes after a long time in control
+    /// without a false signal (conditional steady state; the limits stand by then).
+    ///
+    /// # Errors
+    /// As [`EwmaDesign::average`].
+    pub fn average_after_long(&self, mean: f64) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        steady(|mean| self.process(mean), mean)
+    }
+
+    /// The run length that the share `share` of runs does not exceed, in samples.
+    ///
+    /// # Errors
+    /// As [`EwmaDesign::average`], and [`AlarmError::Parameter`] for a share outside 0 … 1.
+    pub fn quantile(&self, mean: f64, share: f64) -> Result<u64, AlarmError> {
+        shift(mean)?;
+        open_share(share)?;
+        let process = self.process(mean);
+        if self.limits == EwmaLimits::Fixed {
+            return quantile_of(&process, self.head_start * self.spread(), share);
+        }
+        let fineness = 21;
+        let opening = Opening::of(self, mean, fineness);
+        let chain = Chain::of(&process, fineness);
+        let later = Survival::new(chain.moves(), opening.onto(&chain, &process));
+        quantile(opening.survived.into_iter().chain(later), share)
+    }
+
+    /// Chance of no signal within the first `samples`, for a mean off by `mean` from the start; fixed limits.
+    ///
+    /// # Errors
+    /// As [`EwmaDesign::average`]; [`AlarmError::Combination`] for limits that vary.
+    pub fn survival(&self, mean: f64, samples: u32) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        if self.limits != EwmaLimits::Fixed {
+            return Err(AlarmError::Combination("the survival is offered for fixed limits"));
+        }
+        let (process, start) = (self.process(mean), self.head_start * self.spread());
+        let Some(before) = samples.checked_sub(1) else { return Ok(1.0) };
+        converged(|fineness| {
+            let chain = Chain::of(&process, fineness);
+            let mut left = vec![1.0; chain.moves().size()];
+            for _ in 0..before {
+                left = chain.moves().times(&left);
+            }
+            Ok(dot(&chain.row(&process, start), &left))
+        })
+    }
+
+    /// The statistic's asymptotic standard deviation, in standard deviations of an observation.
+    fn spread(&self) -> f64 {
+        (self.weight / (2.0 - self.weight)).sqrt()
+    }
+
+    fn process(&self, mean: f64) -> Smoothed {
+        let high = self.width * self.spread();
+        let (low, barrier) = match self.sides {
+            EwmaSides::Both => (-high, None),
+            EwmaSides::Upper { barrier } => (barrier * self.spread(), Some(barrier * self.spread())),
+        };
+        Smoothed { weight: self.weight, low, high, barrier, mean }
+    }
+
+    /// The statistic's limits (states without a signal) at sample `t`, from 1; `kept` is `(1 − λ)ᵗ`.
+    fn between(&self, t: f64, kept: f64) -> (f64, f64) {
+        let fixed = self.width * self.spread();
+        let exact = fixed * (1.0 - kept * kept).sqrt();
+        let head = self.head_start * self.spread() * kept;
+        let distance = match self.limits {
+            EwmaLimits::Fixed => fixed,
+            EwmaLimits::Exact => exact,
+            EwmaLimits::HeadStart => fixed - head,
+            EwmaLimits::ExactHeadStart => exact - head,
+            EwmaLimits::Steiner => exact * (1.0 - 0.5_f64.powf(1.0 + (2.0 / 2.0_f64.log10() - 1.0) / 19.0 * (t - 1.0))),
+        };
+        // A barrier would not move with the limits: in the opening it is scaled with them.
+        match self.sides {
+            EwmaSides::Both => (-distance.max(0.0), distance.max(0.0)),
+            EwmaSides::Upper { barrier } => (barrier * self.spread() * distance / fixed, distance),
+        }
+    }
+}
+
+/// An EWMA between its asymptotic limits.
+#[derive(Clone)]
+struct Smoothed {
+    weight: f64,
+    low: f64,
+    high: f64,
+    barrier: Option<f64>,
+    mean: f64,
+}
+
+impl Smoothed {
+    fn falls_below(&self, from: f64) -> f64 {
+        normal_below((self.low - (1.0 - self.weight) * from) / self.weight - self.mean)
+    }
+}
+
+impl Process for Smoothed {
+    fn panels(&self) -> Vec<(f64, f64)> {
+        vec![(self.low, self.high)]
+    }
+    fn atom(&self) -> Option<f64> {
+        self.barrier
+    }
+    fn density(&self, from: f64, to: f64) -> f64 {
+        normal_density((to - (1.0 - self.weight) * from) / self.weight - self.mean) / self.weight
+    }
+    fn to_atom(&self, from: f64) -> f64 {
+        self.falls_below(from)
+    }
+    fn signal(&self, from: f64) -> f64 {
+        let above = normal_above((self.high - (1.0 - self.weight) * from) / self.weight - self.mean);
+        above + if self.barrier.is_none() { self.falls_below(from) } else { 0.0 }
+    }
+    fn scale(&self) -> f64 {
+        self.weight
+    }
+}
+
+/// The samples during which the limits still move: the chance to have survived each, and where the statistic is after the last.
+struct Opening {
+    survived: Vec<f64>,
+    states: Vec<f64>,
+    chances: Vec<f64>,
+}
+
+impl Opening {
+    fn of(design: &EwmaDesign, mean: f64, fineness: usize) -> Self {
+        // Head starts that tighten the limits are in the limits; the statistic itself starts at 0 then.
+        let shifted = matches!(design.limits, EwmaLimits::HeadStart | EwmaLimits::ExactHeadStart);
+        let start = if shifted { 0.0 } else { design.head_start * design.spread() };
+        let (mut states, mut chances, mut survived) = (vec![start], vec![1.0], Vec::new());
+        let (mut t, mut kept) = (0.0, 1.0);
+        loop {
+            t += 1.0;
+            kept *= 1.0 - design.weight;
+            let (low, high) = design.between(t, kept);
+            let barrier = matches!(design.sides, EwmaSides::Upper { .. }).then_some(low);
+            let process = Smoothed { low, high, barrier, mean, weight: design.weight };
+            let stands = high >= (1.0 - 1e-15) * design.width * design.spread();
+            if stands || high - low <= 0.0 || t > 40_000.0 {
+                break;
+            }
+            let count = node_count(high - low, process.scale(), fineness);
+            let rule = Quadrature::legendre(count, low, high);
+            let reach = |to: f64| states.iter().zip(&chances).map(|(from, chance)| chance * process.density(*from, to)).sum::<f64>();
+            let mut next: Vec<f64> = rule.nodes.iter().zip(&rule.weights).map(|(to, weight)| weight * reach(*to)).collect();
+            let mut at = rule.nodes.clone();
+            if let Some(barrier) = barrier {
+                next.push(states.iter().zip(&chances).map(|(from, chance)| chance * process.to_atom(*from)).sum());
+                at.push(barrier);
+            }
+            survived.push(next.iter().sum());
+            (states, chances) = (at, next);
+        }
+        Self { survived, states, chances }
+    }
+
+    /// The chances of the chain's states after one sample more, under the standing limits.
+    fn onto(&self, chain: &Chain, process: &Smoothed) -> Vec<f64> {
+        let mut total = vec![0.0; chain.moves().size()];
+        for (from, chance) in self.states.iter().zip(&self.chances) {
+            for (sum, move_) in total.iter_mut().zip(chain.row(process, *from)) {
+                *sum += chance * move_;
+            }
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_sided(weight: f64, width: f64) -> EwmaDesign {
+        EwmaDesign::new(weight, width, EwmaSides::Both).unwrap()
+    }
+
+    /// As printed: S. V. Crowder, Technometrics 29 (1987) 401–407, table 1; SAS/QC manual 1999 (EWMAARL). Crowder cuts
+    /// rather than rounds.
+    #[test]
+    fn agrees_with_published_tables() {
+        for (mean, half, twentieth) in [(0.0, 26.45, 127.53), (0.5, 11.89, 18.97), (2.0, 1.94, 4.04), (4.0, 1.05, 2.15)] {
+            for (weight, printed) in [(0.5, half), (0.05, twentieth)] {
+                let got = two_sided(weight, 2.0).average(mean).unwrap();
+                assert!((got - printed).abs() <= 0.010_1, "{weight}, {mean}: {got} is not {printed}");
+            }
+        }
+        assert!((two_sided(0.25, 3.0).average(1.0).unwrap() - 11.154_267_016).abs() < 5e-10);
+    }
+
+    /// J. M. Lucas, M. S. Saccucci 1990, table 5 (head start of half the width); S. H. Steiner 1999, tables 2 and 5.
+    #[test]
+    fn opening_limits_agree_with_published_tables() {
+        let near = |got: Result<f64, AlarmError>, printed: f64| {
+            let got = got.unwrap();
+            assert!((got / printed - 1.0).abs() < 0.08 || (got - printed).abs() <= 0.07, "{got} is not {printed}");
+        };
+        let fir = two_sided(0.5, 3.071).with_head_start(3.071 / 2.0).unwrap().with_limits(EwmaLimits::HeadStart).unwrap();
+        for (mean, printed) in [(0.0, 487.0), (0.5, 86.1), (1.0, 15.9), (2.0, 2.87), (3.0, 1.45)] {
+            near(fir.average(mean), printed);
+        }
+        let exact = two_sided(0.05, 3.0).with_limits(EwmaLimits::Exact).unwrap();
+        for (mean, printed) in [(0.0, 1353.0), (0.5, 32.5), (1.0, 9.0), (2.0, 2.8), (4.0, 1.1)] {
+            near(exact.average(mean), printed);
+        }
+        let steiner = two_sided(0.03, 2.55).with_limits(EwmaLimits::Steiner).unwrap();
+        // His Markov chain is coarse: direct simulation (10⁵ runs) gives 424 ± 2, 14.7 and 3.84, where he prints 391, 13.8 and 3.6.
+        for (mean, printed) in [(0.0, 391.0), (0.5, 13.8), (1.0, 3.6), (2.0, 1.3)] {
+            near(steiner.average(mean), printed);
+        }
+    }
+
+    #[test]
+    fn survival_sums_to_the_average_and_inverts_the_quantile() {
+        let design = two_sided(0.25, 2.0);
+        let sum: f64 = (0..800).map(|samples| design.survival(0.5, samples).unwrap()).sum();
+        assert!((sum - design.average(0.5).unwrap()).abs() < 1e-8, "{sum}");
+        let median = u32::try_from(design.quantile(0.5, 0.5).unwrap()).unwrap();
+        assert!(design.survival(0.5, median).unwrap() <= 0.5);
+        assert!(design.survival(0.5, median - 1).unwrap() > 0.5);
+    }
+
+    #[test]
+    fn a_design_meets_its_run_length() {
+        for limits in [EwmaLimits::Fixed, EwmaLimits::Exact, EwmaLimits::Steiner] {
+            let design = two_sided(0.2, 3.0).with_limits(limits).unwrap().for_run_length(370.0).unwrap();
+            assert!((design.average(0.0).unwrap() / 370.0 - 1.0).abs() < 1e-9, "{limits:?}");
+        }
+        assert!(EwmaDesign::new(0.2, 3.0, EwmaSides::Upper { barrier: 4.0 }).is_err());
+        assert!(EwmaDesign::new(f64::INFINITY, 3.0, EwmaSides::Both).is_err());
+    }
+}

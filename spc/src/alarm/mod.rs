@@ -1,0 +1,75 @@
+//! Alarm design: how long a chart runs before it signals, exactly, so that its limits can be chosen for the false stops that a
+//! line can bear instead of by habit.
+//!
+//! A **run length** is the number of samples up to and including the first signal; its mean is the ARL. Every chart here is
+//! a Markov chain (run rules, counted data) or a Markov process solved as an integral equation ([`CusumDesign`],
+//! [`EwmaDesign`], …); nothing is simulated. Observations are independent and standardised: mean 0 and standard deviation 1
+//! while the process is in control, unless a function says otherwise.
+//!
+//! Invariants: parameters are checked before anything is computed, and an error names the parameter; a result is given only
+//! once two discretisations agree (1e-11), never a NaN or an infinity; results agree between platforms to the accuracy stated, not
+//! to the bit, because densities rest on `exp` — no frozen limit goes through here without having been stored.
+
+mod cusum;
+mod ewma;
+mod linear;
+mod process;
+mod quadrature;
+mod shewhart;
+mod shiryaev;
+
+pub use cusum::{CusumDesign, CusumSides};
+pub use ewma::{EwmaDesign, EwmaLimits, EwmaSides};
+pub use shewhart::RuleDesign;
+pub use shiryaev::{ShiryaevRobertsDesign, autocorrelated_average};
+
+/// Why a run length or a design was refused.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlarmError {
+    /// A parameter outside its range, NaN or infinite.
+    #[error("{name} is {value}, it must be {wanted}")]
+    Parameter {
+        /// Which one, in the field's words.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is accepted.
+        wanted: &'static str,
+    },
+    /// These options do not exist together.
+    #[error("{0}")]
+    Combination(&'static str),
+    /// The run length is infinite, or as good as.
+    #[error("the run length is beyond 1e100 samples or infinite: this chart practically never signals; take narrower limits")]
+    NeverEnds,
+    /// Refining the discretisation went on changing the result.
+    #[error("the run length did not settle to eleven digits; the chart's parameters are too extreme")]
+    NotConverged,
+    /// No value of the free parameter gives this run length.
+    #[error("no limit gives an average run length of {run_length} samples; ask for one between the shortest and the longest possible")]
+    Unreachable {
+        /// The run length asked for, in samples.
+        run_length: f64,
+    },
+}
+
+/// `value` if it lies in `low..=high`.
+fn within(name: &'static str, value: f64, (low, high): (f64, f64), wanted: &'static str) -> Result<f64, AlarmError> {
+    if value.is_finite() && (low..=high).contains(&value) { Ok(value) } else { Err(AlarmError::Parameter { name, value, wanted }) }
+}
+
+/// A shift of the mean that is looked at, in standard deviations.
+fn shift(value: f64) -> Result<f64, AlarmError> {
+    within("the shift of the mean", value, (-100.0, 100.0), "between -100 and 100 standard deviations")
+}
+
+/// A run length that a design is made for.
+fn wanted_length(value: f64) -> Result<f64, AlarmError> {
+    within("the wanted average run length", value, (1.000_001, 1e12), "more than 1 and at most 1e12 samples")
+}
+
+/// A share of runs.
+fn open_share(value: f64) -> Result<f64, AlarmError> {
+    within("the share of runs", value, (1e-12, 1.0 - 1e-12), "strictly between 0 and 1")
+}

@@ -1,0 +1,174 @@
+//! Run-length tables: one evaluation per element of the grid, by the function that the case's `call` names.
+
+use serde_json::Value;
+use spc::alarm::{
+    AlarmError, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, RuleDesign, ShiryaevRobertsDesign, autocorrelated_average,
+};
+use spc::rules::PartialWindow;
+use spc::{Conventions, Rule, RuleSet};
+
+use super::Checker;
+use super::cases::{Step, failed, unsupported};
+
+pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
+    let call = Call::read(case);
+    let rows = call.rows();
+    let Some(field) = case["expected"].as_object().and_then(|fields| fields.keys().find(|key| *key != "peer_rel_error_estimate")) else {
+        return unsupported("no result named");
+    };
+    let results: Step<Vec<f64>> = (0..rows).map(|row| evaluate(&Row { call: &call, row })).collect();
+    checker.series(field, &results?);
+    Ok(())
+}
+
+fn evaluate(row: &Row) -> Step<f64> {
+    let result = match row.call.function.as_str() {
+        "" => return rules(row, &row.call.rules()),
+        "xcusum.arl" => cusum(row).and_then(|design| design.average(row.mean())),
+        "xcusum.ad" => cusum(row).and_then(|design| design.average_after_long(row.mean())),
+        "xcusum.q" => cusum(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
+        "xcusum.crit" => {
+            let designed = CusumDesign::for_run_length(row.or("k", 0.0), row.or("L0", 0.0), cusum_sides(row.call));
+            designed.map(|design| design.interval())
+        }
+        "xewma.arl" => ewma(row).and_then(|design| design.average(row.mean())),
+        "xewma.ad" => ewma(row).and_then(|design| design.average_after_long(row.mean())),
+        "xewma.q" => ewma(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
+        "xewma.crit" => ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(|design| design.width()),
+        "xgrsr.arl" => shiryaev(row).and_then(|design| design.average(row.mean())),
+        "xgrsr.ad" => shiryaev(row).and_then(|design| design.average_after_long(row.mean())),
+        "xgrsr.crit" => ShiryaevRobertsDesign::for_run_length(row.or("k", 0.0), row.or("L0", 0.0)).map(|design| design.limit()),
+        "xshewhart.ar1.arl" => autocorrelated_average(row.or("alpha", 0.0), row.or("cS", 3.0), row.or("delta", 0.0)),
+        "xshewhartrunsrules.arl" | "xshewhartrunsrules.ad" | "xshewhartrunsrules.crit" => return rules(row, &row.text("type")),
+        other => return unsupported(format!("run lengths of {other}")),
+    };
+    result.map_err(failed)
+}
+
+fn whole(length: u64) -> f64 {
+    u32::try_from(length).map_or(f64::INFINITY, f64::from)
+}
+
+/// The rules by their numbers, `1234`; the peers judge a window that is not yet full.
+fn rules(row: &Row, numbers: &str) -> Step<f64> {
+    let named = |digit| match digit {
+        '1' => Ok(Rule::WesternElectric1),
+        '2' => Ok(Rule::WesternElectric2),
+        '3' => Ok(Rule::WesternElectric3),
+        '4' => Ok(Rule::WesternElectric4),
+        _ => unsupported(format!("run rules {numbers}")),
+    };
+    let rules: Vec<Rule> = numbers.chars().map(named).collect::<Step<_>>()?;
+    let conventions = Conventions { partial_window: PartialWindow::Signals, ..Conventions::REFERENCE };
+    let design = RuleDesign::new(&RuleSet::only(&rules).with_conventions(conventions)).map_err(failed)?;
+    let design = design.stretched(row.or("c", 1.0)).map_err(failed)?;
+    match row.call.function.as_str() {
+        "xshewhartrunsrules.ad" => design.average_after_long(row.mean()),
+        "xshewhartrunsrules.crit" => design.for_run_length(row.or("L0", 0.0)).map(|design| design.stretch()),
+        _ => design.average(row.mean()),
+    }
+    .map_err(failed)
+}
+
+fn cusum_sides(call: &Call) -> CusumSides {
+    match call.option("sided").as_str() {
+        "two" => CusumSides::Both,
+        "Crosier" => CusumSides::Crosier,
+        _ => CusumSides::Upper,
+    }
+}
+
+fn cusum(row: &Row) -> Result<CusumDesign, AlarmError> {
+    let design = CusumDesign::new(row.or("k", 0.0), row.or("h", 0.0), cusum_sides(row.call))?;
+    design.with_head_start(row.or("hs", 0.0))
+}
+
+fn ewma(row: &Row) -> Result<EwmaDesign, AlarmError> {
+    let sides = match row.call.option("sided").as_str() {
+        "two" => EwmaSides::Both,
+        _ => EwmaSides::Upper { barrier: row.or("zr", 0.0) },
+    };
+    let limits = match row.call.option("limits").as_str() {
+        "vacl" => EwmaLimits::Exact,
+        "fir" => EwmaLimits::HeadStart,
+        "both" => EwmaLimits::ExactHeadStart,
+        "Steiner" => EwmaLimits::Steiner,
+        _ => EwmaLimits::Fixed,
+    };
+    let weight = row.number("lambda").or(row.number("l")).unwrap_or(0.0);
+    // A width is what `crit` looks for.
+    let width = row.number("L").or(row.number("c")).unwrap_or(3.0);
+    EwmaDesign::new(weight, width, sides)?.with_head_start(row.or("hs", 0.0))?.with_limits(limits)
+}
+
+fn shiryaev(row: &Row) -> Result<ShiryaevRobertsDesign, AlarmError> {
+    ShiryaevRobertsDesign::new(row.or("k", 0.0), row.or("g", 0.0))?.with_barrier(row.or("zr", 0.0))
+}
+
+/// What was called, with the arguments that are the same for every element of the grid.
+pub struct Call<'a> {
+    case: &'a Value,
+    pub function: String,
+    arguments: Vec<(String, String)>,
+}
+
+impl<'a> Call<'a> {
+    fn read(case: &'a Value) -> Self {
+        let text = case["origin"]["call"].as_str().unwrap_or_default();
+        let (function, rest) = text.split_once('(').unwrap_or_default();
+        let arguments = rest.trim_end_matches(')').split(',').filter_map(|argument| argument.split_once('='));
+        let clean = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+        let arguments = arguments.map(|(name, value)| (clean(name), clean(value))).collect();
+        Self { case, function: function.trim().to_owned(), arguments }
+    }
+
+    fn rows(&self) -> usize {
+        let grid = self.case["input"]["grid"].as_object();
+        grid.and_then(|grid| grid.values().filter_map(Value::as_array).map(Vec::len).max()).unwrap_or(0)
+    }
+
+    /// A word among the arguments, or among the settings, or nothing.
+    pub fn option(&self, name: &str) -> String {
+        let argument = self.arguments.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        argument.or_else(|| self.case["settings"][name].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    fn rules(&self) -> String {
+        let numbers = self.case["settings"]["rules"].as_array().into_iter().flatten();
+        numbers.map(Value::to_string).collect()
+    }
+}
+
+/// One element of the grid.
+pub struct Row<'a> {
+    pub call: &'a Call<'a>,
+    row: usize,
+}
+
+impl Row<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        let case = self.call.case;
+        let in_grid = case["input"]["grid"].get(name).and_then(|array| array.get(self.row));
+        in_grid.or_else(|| case["settings"].get(name)).or_else(|| case["input"].get(name))
+    }
+
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.value(name).and_then(Value::as_f64).or_else(|| self.call.option(name).parse().ok())
+    }
+
+    pub fn or(&self, name: &str, usual: f64) -> f64 {
+        self.number(name).unwrap_or(usual)
+    }
+
+    fn mean(&self) -> f64 {
+        self.number("mu").or(self.number("mu1")).unwrap_or(0.0)
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => self.call.option(name),
+        }
+    }
+}
