@@ -81,6 +81,12 @@ pub fn chi_square_below(x: f64, freedom: f64) -> f64 {
     gamma_below(0.5 * x, 0.5 * freedom)
 }
 
+/// Share of the chi-square distribution above `x`, accurate where it is small.
+#[must_use]
+pub fn chi_square_above(x: f64, freedom: f64) -> f64 {
+    gamma_above(0.5 * x, 0.5 * freedom)
+}
+
 /// Quantile of the chi-square distribution.
 #[must_use]
 pub fn chi_square_quantile(p: f64, freedom: f64) -> f64 {

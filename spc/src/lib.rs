@@ -17,6 +17,7 @@
 //!   written as JSON and read back (with a reader that round-trips `f64`) goes on bit-exactly.
 
 pub mod alarm;
+pub mod autocorrelation;
 pub mod batch;
 pub mod chart;
 pub mod distribution;
@@ -24,6 +25,7 @@ pub mod limits;
 pub mod monitor;
 pub mod multivariate;
 pub mod rules;
+pub mod short_run;
 mod sum;
 pub mod weighted;
 

@@ -3,13 +3,16 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use spc::autocorrelation::{Autocorrelation, ResidualChart};
 use spc::multivariate::{
     Covariance, HotellingT2, Mcusum, McusumSettings, Mewma, MewmaSettings, Phase, Reference, Spread, T2Limits, VectorPoint,
 };
+use spc::short_run::{Part, ShortRun};
 use spc::weighted::{
     Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
 };
-use spc::{Constants, Lines, Point, Rule};
+use spc::{Constants, Conventions, Lines, Point, Rule, RuleSet, Settings};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::Checker;
@@ -24,6 +27,8 @@ pub fn run(family: &str, case: &Value, checker: &mut Checker) -> Option<Step<()>
         "ewma" => with_both_tables(case, checker, ewma),
         "cusum" => with_both_tables(case, checker, cusum),
         "moving_average" => with_both_tables(case, checker, moving_average),
+        "short_run" => short_run(case, checker),
+        "autocorrelation" => with_both_tables(case, checker, autocorrelation),
         _ => return None,
     })
 }
@@ -71,7 +76,7 @@ fn ewma(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
         ..usual
     };
     let chart = Ewma::new(process, settings).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), Ewma::push, checker)?;
+    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     let first = case["input"]["data"].as_array().map_or(0, Vec::len);
     let means: Vec<f64> = points.iter().map(|point| point.iter().sum::<f64>() / point.len() as f64).collect();
     checker.series("center", &[process.centre]);
@@ -100,7 +105,7 @@ fn cusum(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> 
         head_start: settings["head_start"].as_f64().unwrap_or(usual.head_start),
     };
     let chart = Cusum::new(process, settings).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), Cusum::push, checker)?;
+    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     let of = |field: fn(&CusumPoint) -> f64| seen.iter().map(field).collect::<Vec<_>>();
     checker.series("center", &[process.centre]);
     checker.series("std_dev", &[process.sigma]);
@@ -125,7 +130,7 @@ fn moving_average(case: &Value, constants: Constants, checker: &mut Checker) -> 
         ..usual
     };
     let chart = MovingAverage::new(process, settings).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), MovingAverage::push, checker)?;
+    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     checker.series("center", &[process.centre]);
     checker.series("std_dev", &[process.sigma]);
     checker.series("statistics", &seen.iter().map(|point| point.statistic).collect::<Vec<_>>());
@@ -149,6 +154,63 @@ fn fixed(case: &Value) -> bool {
     settings.into_iter().any(|(key, value)| says(value) || (key.contains("fix") && value == true))
         || says(&case["title"])
         || case["notes"].as_array().into_iter().flatten().any(says)
+}
+
+fn short_run(case: &Value, checker: &mut Checker) -> Step<()> {
+    let settings = &case["settings"];
+    let values = reals(&case["input"]["data"])?;
+    let names = case["input"]["part"].as_array().into_iter().flatten().map(|part| part.as_str().unwrap_or_default());
+    let pieces: Vec<(&str, f64)> = names.zip(values).collect();
+    let by_part = |key: &str| -> BTreeMap<String, f64> {
+        let parts = settings[key].as_object().into_iter().flatten();
+        parts.filter_map(|(part, value)| Some((part.clone(), value.as_f64()?))).collect()
+    };
+    let (nominals, sigmas) = (by_part("nominal"), by_part("sigma"));
+    let mut conventions = Conventions::REFERENCE;
+    conventions.lengths.side = 8;
+    let rules = RuleSet::only(&[Rule::Nelson1, Rule::Nelson2]).with_conventions(conventions);
+    let constants = if settings["constants"] == "exact" { Constants::Exact } else { Constants::Printed };
+    let settings = Settings { rules, constants, width: settings["nsigmas"].as_f64().unwrap_or(3.0), ..Settings::values() };
+    let chart = if sigmas.is_empty() {
+        ShortRun::dnom(&nominals, &pieces, &[], &settings)
+    } else {
+        let part = |(part, nominal): (&String, &f64)| Some((part.clone(), Part { nominal: *nominal, scale: *sigmas.get(part)? }));
+        ShortRun::z_mr(nominals.iter().filter_map(part).collect(), &settings)
+    };
+    let chart = chart.map_err(failed)?;
+    let push = |chart: &mut ShortRun, (part, value): &(&str, f64)| chart.push(part, *value);
+    let seen = streamed(&pieces, || chart.clone(), push, checker)?;
+    let points: Vec<Point> = seen.iter().map(|seen| seen.point).collect();
+    checker.series("statistics", &points.iter().map(|point| point.statistic).collect::<Vec<_>>());
+    checker.series("center", &[chart.limits().centre]);
+    checker.series("std_dev", &[chart.limits().sigma]);
+    limits_and_violations(&points, checker);
+    checker.points("beyond_limits", points.iter().map(|point| point.signals.contains(Rule::Nelson1)));
+    checker.points("runs8", points.iter().map(|point| point.signals.contains(Rule::Nelson2)));
+    Ok(())
+}
+
+fn autocorrelation(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
+    let series = reals(&case["input"]["data"])?;
+    let lags = case["settings"]["lags"].as_u64().and_then(|lags| lags.try_into().ok()).unwrap_or(5);
+    let found = Autocorrelation::of(&series, lags).map_err(failed)?;
+    checker.series("acf", &found.coefficients);
+    checker.series("ljung_box/statistic", &[found.ljung_box.statistic]);
+    checker.series("ljung_box/p", &[found.ljung_box.p]);
+    let settings = Settings { constants, ..Settings::values() };
+    let chart = ResidualChart::phase_one(&series, &[], &settings).map_err(failed)?;
+    checker.series("ar1/intercept", &[chart.model().intercept]);
+    checker.series("ar1/phi", &[chart.model().phi]);
+    let seen = streamed(&series, || chart.clone(), |chart, value| chart.push(*value), checker)?;
+    let points: Vec<Point> = seen.iter().flatten().map(|seen| seen.point).collect();
+    checker.series("residuals", &points.iter().map(|point| point.statistic).collect::<Vec<_>>());
+    checker.series("residual_chart/center", &[chart.limits().centre]);
+    checker.series("residual_chart/std_dev", &[chart.limits().sigma]);
+    let lines = chart.limits().lines(1.0);
+    checker.series("residual_chart/lcl", &[lines.lcl]);
+    checker.series("residual_chart/ucl", &[lines.ucl]);
+    checker.points("residual_chart/violations_beyond", points.iter().map(|point| point.signals.contains(Rule::Nelson1)));
+    Ok(())
 }
 
 fn excluded(settings: &Value) -> Vec<u64> {
@@ -179,7 +241,7 @@ fn hotelling_t2(case: &Value, checker: &mut Checker) -> Step<()> {
     };
     let limits = T2Limits::new(reference, settings["confidence_level"].as_f64()).map_err(failed)?;
     let chart = |phase| HotellingT2::new(limits.clone(), phase);
-    let first = streamed(&subgroups, || chart(Phase::One), HotellingT2::push, checker)?;
+    let first = streamed(&subgroups, || chart(Phase::One), |chart, values| chart.push(values), checker)?;
     checker.series("center", limits.reference.centre());
     checker.matrix("cov", &Vec::from(limits.reference.covariance().clone()));
     checker.series("det_cov", &[limits.reference.covariance().determinant()]);
@@ -192,7 +254,7 @@ fn hotelling_t2(case: &Value, checker: &mut Checker) -> Step<()> {
     let mut least = margin(&first);
     if case["input"].get("new_data").is_some() {
         let (_, subgroups) = vectors(&case["input"]["new_data"])?;
-        let second = streamed(&subgroups, || chart(Phase::Two), HotellingT2::push, checker)?;
+        let second = streamed(&subgroups, || chart(Phase::Two), |chart, values| chart.push(values), checker)?;
         checker.series("new_t2", &statistics(&second));
         checker.points("violations_phase2", second.iter().map(|point| point.beyond));
         least = least.min(margin(&second));
@@ -210,7 +272,7 @@ fn mewma(case: &Value, checker: &mut Checker) -> Step<()> {
     let limit = printed.or(settings["h4"].as_f64()).unwrap_or(f64::MAX);
     let spread = if settings["limits"] == "fixed" { Spread::Asymptotic } else { Spread::Exact };
     let chart = Mewma::new(reference, MewmaSettings { lambda, limit, spread }).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), Mewma::push, checker)?;
+    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     checker.series("mewma_t2", &statistics(&seen));
     checker.points("violations_table_ucl", seen.iter().map(|point| point.beyond));
     Ok(())
@@ -223,7 +285,7 @@ fn mcusum(case: &Value, checker: &mut Checker) -> Step<()> {
     };
     let (reference, points) = known(case)?;
     let chart = Mcusum::new(reference, McusumSettings { k, h }).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), Mcusum::push, checker)?;
+    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     checker.series("mcusum", &statistics(&seen));
     checker.points("violations", seen.iter().map(|point| point.beyond));
     Ok(())
@@ -246,10 +308,10 @@ fn known(case: &Value) -> Step<(Reference, Vec<Vec<f64>>)> {
 }
 
 /// Judges point by point, through JSON after every one, and holds every prefix against a chart of its own.
-fn streamed<C, P, E>(
-    samples: &[Vec<f64>],
+fn streamed<S, C, P, E>(
+    samples: &[S],
     fresh: impl Fn() -> C,
-    push: fn(&mut C, &[f64]) -> Result<P, E>,
+    push: impl Fn(&mut C, &S) -> Result<P, E>,
     checker: &mut Checker,
 ) -> Step<Vec<P>>
 where
