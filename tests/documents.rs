@@ -87,7 +87,7 @@ fn asked(source: &str) -> BTreeSet<String> {
 fn every_key_of_the_modbus_settings_is_in_the_page() {
     let page = page();
     let mut all = BTreeSet::new();
-    for file in ["plc", "tags", "server", "writes"] {
+    for file in ["plc", "tags", "server", "writes", "payload"] {
         let keys = asked(&format!("appliance/src/config/validate/{file}.rs"));
         assert!(keys.len() >= 4, "{file}: {keys:?}");
         all.extend(keys);

@@ -190,6 +190,35 @@ fn told(world: &World) -> Option<(u32, Verdict)> {
     })
 }
 
+/// What the recipe chose to tell is of the piece's own record, and the same when it is asked for again.
+#[test]
+fn a_result_carries_the_values_of_its_own_piece() {
+    let mut world = World::running();
+    world.read(120.5);
+    world.give(Event::Arrived(arrival(1)));
+    // What is read from now on belongs to the pieces that come after it.
+    world.read(f64::NAN);
+    world.give(Event::Seen(Arc::new(inspection(1, &[0.75, 0.5, 0.25]))));
+    let first = [1.0, 120.5, 1.0, 2.0, 0.0, 0.75];
+    assert_eq!(told_payload(&world), first);
+    world.piece(2, &[]);
+    assert_eq!(told_payload(&world), [2.0, 0.0, 0.0, 0.0, 0.0, 0.0], "a bad reading is no number");
+    world.keep_all();
+    let mut world = World::on(world.chain, world.now);
+    world.keep_all();
+    world.give(Event::Link(PlcLink::Up));
+    world.give(Event::Arrived(arrival(1)));
+    assert_eq!(told_payload(&world), first, "after a restart as before it");
+}
+
+fn told_payload(world: &World) -> Vec<f64> {
+    let results = world.last.iter().filter_map(|effect| match effect {
+        Effect::Command(LineCommand::Result(result)) => Some(result.payload.clone()),
+        _ => None,
+    });
+    results.last().expect("a result")
+}
+
 #[test]
 fn pieces_announced_out_of_order_have_one_record_each() {
     let mut world = World::running();

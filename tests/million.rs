@@ -63,6 +63,7 @@ fn lenient() -> Setup {
         gate_slack: 2 * PITCH,
         characteristics: Vec::new(),
         stop,
+        payload: Vec::new(),
         ..recipe()
     };
     Setup { recipe: Arc::new(recipe), ..setup() }

@@ -148,6 +148,10 @@ async fn look_at_plc(eye: &mut Eye, plc: &ClientSettings, settings: &Settings) -
     let mut out = vec![block_section("CONTROL (PLC to appliance)", plc.control_base, CONTROL, control, settings)];
     let status = eye.block(plc.status_base, WHOLE_STATUS).await;
     out.push(block_section("STATUS (appliance to PLC)", plc.status_base, STATUS, status, settings));
+    let payload: Vec<TagSpec> = settings.payload.tags(plc.status_base).collect();
+    if !payload.is_empty() {
+        out.push(tag_section("PAYLOAD (of the last result)".to_owned(), eye, &payload, &plc.limits, settings).await);
+    }
     if !plc.tags.is_empty() {
         out.push(tag_section("TAGS".to_owned(), eye, &plc.tags, &plc.limits, settings).await);
     }

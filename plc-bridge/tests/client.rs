@@ -5,7 +5,7 @@ mod rig;
 
 use gateway::Gateway;
 use plc_bridge::client::{SourceSettings, WriteRule};
-use plc_bridge::map::{Kind, Sample, TagSpec};
+use plc_bridge::map::{Kind, Payload, Sample, TagSpec};
 use plc_bridge::sim::{Outage, Sim, SimHandle, SimSettings, TAGS_BASE};
 use plc_bridge::{BridgeReport, Settings, run};
 use rig::{Bench, Judge, Rig, clock, lockstep, plc, within};
@@ -94,6 +94,40 @@ async fn the_permit_coil_goes_first_to_stop_and_last_to_run() {
     judge.until(&rig, &mut reports, "the mismatch", |judge| judge.downs[before..].contains(&LinkFault::ReadBackMismatch)).await;
     judge.finish(rig).await;
     assert!(!gateway.memory().coils[&COIL]);
+}
+
+#[tokio::test]
+async fn the_values_of_a_result_are_there_before_it_is_valid_and_after_a_stop() {
+    let bench = Bench::start(lockstep(4)).await;
+    let gateway = Gateway::to(bench.address()).await;
+    let way = gateway.tcp().await;
+    let rig = bench.start_client(|settings| {
+        plc(settings).peer.way = way;
+        settings.payload = Payload::new(vec![TagSpec::new("piece", 64, Kind::U32)]).expect("it fits");
+    });
+    let mut judge = Judge::by(|_| true);
+    judge.stops_with = Some(3);
+    let mut reports = rig.reports();
+    judge.until(&rig, &mut reports, "the result of the piece that stops the line", |judge| judge.written.contains(&3)).await;
+    let (mut permit, mut payload, mut valid) = (false, None, Vec::new());
+    for request in &gateway.memory().asked {
+        permit = is_permit_write(request).unwrap_or(permit);
+        match request {
+            Request::WriteMultipleRegisters(1064, words) => {
+                assert_eq!(words.len(), 2, "the PLC's memory beyond the payload is its own");
+                payload = Some(words[1]);
+                assert!(words[1] != 3 || !permit, "the line was told to stop after something else");
+            }
+            Request::WriteMultipleRegisters(1000, words) if words[0] & 0x0800 != 0 => {
+                assert_eq!(payload, Some(words[11]), "a result was valid before its values were there");
+                valid.push(words[11]);
+            }
+            _ => {}
+        }
+    }
+    valid.dedup();
+    assert_eq!((valid.as_slice(), permit), (&[1, 2, 3][..], false));
+    judge.finish(rig).await;
 }
 
 #[tokio::test]

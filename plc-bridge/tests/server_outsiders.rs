@@ -5,6 +5,7 @@ mod master;
 
 use master::{Cable, LOCAL, Master, Station, serving, skipped, within};
 use plc_bridge::jmap::{CONTROL, Field, Kind, Order, STATUS};
+use plc_bridge::map::{Kind as TagKind, Payload, TagSpec};
 use plc_bridge::server::Listen;
 use plc_bridge::{Facts, Settings};
 use station::line::{Counters, GateQueue, LineCommand, Permit};
@@ -180,6 +181,9 @@ fn settings(listen: Listen) -> Settings {
     settings.identity.recipe = 11;
     settings.identity.model_version = 12;
     settings.identity.rubric_version = 13;
+    let field = |name: &str, address, kind| TagSpec::new(name, address, kind);
+    let fields = vec![field("height", 64, TagKind::F32), field("records", 124, TagKind::U64)];
+    settings.payload = Payload::new(fields).expect("it fits");
     let (_, facts) = watch::channel(Facts { storage_permille: 555, upload_backlog: 0x0009_0001 });
     settings.facts = Some(facts);
     settings
@@ -250,6 +254,7 @@ async fn reads_all(outsider: &mut Outsider, block: &[u16]) {
         .map(|field| field.name)
         .collect();
     println!("status fields of registers that were all zero: {zeros:?}");
+    assert!(!zeros.contains(&"Payload"), "the result's values are not there");
     assert!(zeros.len() <= 4, "too much of the block is zero to prove anything: {zeros:?}");
 }
 

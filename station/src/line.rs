@@ -92,7 +92,7 @@ pub struct Permit {
 }
 
 /// What the PLC is told about one piece.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PieceResult {
     /// The piece (JMAP `PieceSeqEcho`).
     pub piece: PieceId,
@@ -115,6 +115,9 @@ pub struct PieceResult {
     pub latency_tenth_millis: u16,
     /// Where the gate must act if the piece is not to pass; `None` for the Pass of a piece that is no challenge.
     pub reject_at: Option<EncoderCount>,
+    /// The values of the recipe's payload, in its order, finite; empty means zeros.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payload: Vec<f64>,
 }
 
 /// Counters as the line sees them, since the counters were last reset.

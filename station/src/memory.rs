@@ -156,7 +156,7 @@ impl Memory {
         let same = |(result, serial): &&(PieceResult, Option<String>)| {
             result.piece == arrival.piece && result.encoder == arrival.encoder && arrival.may_be(serial.as_deref())
         };
-        self.recent_since(since).find(same).map(|(result, _)| *result)
+        self.recent_since(since).find(same).map(|(result, _)| result.clone())
     }
 
     /// Whether a piece of this number got a result lately.

@@ -32,6 +32,9 @@ pub struct Recipe {
     pub characteristics: Vec<Characteristic>,
     /// When the line stops.
     pub stop: StopPolicy,
+    /// What a result tells the PLC besides what every result does (JMAP `Payload`), in the order of its registers' list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payload: Vec<PayloadValue>,
 }
 
 impl Recipe {
@@ -40,6 +43,34 @@ impl Recipe {
     pub fn class(&self, id: ClassId) -> Option<&DefectClass> {
         self.classes.get(usize::from(id.0).checked_sub(1)?)
     }
+}
+
+/// A value of a piece that the PLC is told with its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "value")]
+pub enum PayloadValue {
+    /// The reading in force when the piece arrived, in its unit; 0 if there was none, or none to rely on.
+    Reading {
+        /// The tag.
+        tag: Arc<str>,
+    },
+    /// 1 if that reading was good, else 0.
+    ReadingGood {
+        /// The tag.
+        tag: Arc<str>,
+    },
+    /// Number of defects: findings at or above their threshold.
+    Defects {
+        /// Of this class; `None` = of all.
+        class: Option<ClassId>,
+    },
+    /// Best score of this class, 0…1, whether it makes a defect or not; 0 if nothing of it was seen.
+    Score {
+        /// The class.
+        class: ClassId,
+    },
+    /// Number of the piece's record at this station (`result_id`), under which everything about it is found.
+    Record,
 }
 
 /// One kind of defect and the score from which it rejects a piece.

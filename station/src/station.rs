@@ -23,13 +23,14 @@ mod asked;
 mod link;
 mod numbers;
 mod stops;
+mod told;
 
 use crate::action::Request;
 use crate::charts::{ChartError, Charts};
 use crate::gate::{Fate, Gate, GateEnd};
 use crate::inspection::{Inspection, Miss, MissReason};
-use crate::judge::{defects, hold, judge};
-use crate::line::{Feedback, GateQueue, LineCommand, Permit, PieceResult, PlcLink};
+use crate::judge::{hold, judge};
+use crate::line::{Feedback, GateQueue, LineCommand, Permit, PlcLink};
 use crate::memory::{Judged, Memory, goes_to_gate};
 use crate::piece::{Arrival, PieceId};
 use crate::policy::StopReasons;
@@ -152,7 +153,7 @@ impl Station {
         let mut memory = Memory { charts: Charts::new(&setup.recipe)?, ..Memory::default() };
         let mut view = View::new(&setup);
         for entry in past.checkpoint.iter().chain(&past.after) {
-            memory.fold(&setup.recipe, entry, result_of);
+            memory.fold(&setup.recipe, entry, told::result_of);
             view.fold(&setup.recipe, entry);
         }
         let head = past.last.unwrap_or_default();
@@ -329,8 +330,8 @@ impl Station {
             points,
         };
         let stops = self.raise(causes, Some(record.arrival.piece), now, effects);
-        let result = result_of(&recipe, &record);
-        self.memory.note_result(result, record.arrival.serial.clone());
+        let result = told::result_of(&recipe, &record);
+        self.memory.note_result(result.clone(), record.arrival.serial.clone());
         effects.push(Effect::Command(LineCommand::Result(result)));
         let (piece, encoder, passes) = (record.arrival.piece, record.arrival.encoder, record.reject_at.is_none());
         let limits: Vec<_> = record.points.iter().filter_map(|point| self.memory.charts.frozen_limits(point)).collect();
@@ -384,27 +385,4 @@ fn stop_before_writing(effects: &mut Vec<Effect>, first: usize) {
     new.retain(|effect| !is_permit(effect));
     new.insert(place.unwrap_or_default(), stop);
     effects.append(&mut new);
-}
-
-/// The result of a piece record, as the PLC was told.
-fn result_of(recipe: &Recipe, record: &PieceRecord) -> PieceResult {
-    let found: Vec<_> = record.inspection.iter().flat_map(|inspection| defects(recipe, inspection)).collect();
-    let best = found.iter().max_by(|a, b| a.score.total_cmp(&b.score));
-    PieceResult {
-        piece: record.arrival.piece,
-        encoder: record.arrival.encoder,
-        verdict: record.judgement.verdict,
-        golden: record.arrival.golden,
-        grade: record.judgement.grade,
-        top_class: best.map(|finding| finding.class),
-        defects: u16::try_from(found.len()).unwrap_or(u16::MAX),
-        score: best.map_or(0, |finding| score_in_ten_thousandths(finding.score)),
-        latency_tenth_millis: u16::try_from(record.latency_micros / 100).unwrap_or(u16::MAX),
-        reject_at: record.reject_at,
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0…10 000 before the cast")]
-fn score_in_ten_thousandths(score: f32) -> u16 {
-    (score.clamp(0.0, 1.0) * 10_000.0).round() as u16
 }

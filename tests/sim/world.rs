@@ -6,7 +6,7 @@ use station::line::{GateQueue, LineCommand, Permit, PlcLink};
 use station::piece::{Arrival, PieceId};
 use station::policy::{PlcAcknowledge, StopPolicy, Withheld};
 use station::reading::{Quality, Reading};
-use station::recipe::{Characteristic, DefectClass, Recipe, RuleNames, Source};
+use station::recipe::{Characteristic, DefectClass, PayloadValue, Recipe, RuleNames, Source};
 use station::record::{Body, Entry, EntryNumber, Identity, KeySwitch, StopRecord};
 use station::rubric::{Band, Rubric};
 use station::units::{Digest, EncoderCount, Micros, Timestamp};
@@ -58,6 +58,14 @@ pub fn recipe() -> Recipe {
         gate_offset: 2 * PITCH + PITCH / 2,
         gate_slack: PITCH,
         characteristics: vec![paste, rejects],
+        payload: vec![
+            PayloadValue::Record,
+            PayloadValue::Reading { tag: "paste_height".into() },
+            PayloadValue::ReadingGood { tag: "paste_height".into() },
+            PayloadValue::Defects { class: None },
+            PayloadValue::Defects { class: Some(ClassId(2)) },
+            PayloadValue::Score { class: ClassId(1) },
+        ],
         stop: StopPolicy {
             consecutive_rejects: 5,
             reject_rate_window: 20,

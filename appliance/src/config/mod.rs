@@ -15,7 +15,10 @@ mod template;
 mod tests;
 mod validate;
 
-pub use plc::{HandshakeSettings, LinkSettings, PlcSettings, ServerPort, ServerSettings, SourceSettings, TagSettings, WriteAllowed};
+pub use plc::{
+    HandshakeSettings, LinkSettings, PayloadSettings, PayloadSource, PlcSettings, ServerPort, ServerSettings, SourceSettings, TagSettings,
+    WriteAllowed,
+};
 pub use problem::{Problem, Problems};
 pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
@@ -145,6 +148,8 @@ pub struct RecipeSettings {
     pub verdict_deadline: Micros,
     /// How grades are given.
     pub rubric: Rubric,
+    /// What a result tells the PLC besides what every result does.
+    pub payload: Vec<PayloadSettings>,
 }
 
 /// `[page]`
@@ -283,6 +288,7 @@ impl Settings {
 
     /// The recipe, once it is known which model looks and which classes it has (with the thresholds of its operating point).
     pub fn recipe(&self, model: Arc<ModelRef>, classes: &[DefectClass]) -> Result<Recipe, Problems> {
+        let payload = validate::payload::values(&self.recipe, &self.origin, &model.package, classes)?;
         let classes = validate::classes(&self.model, &self.origin, &model.package, classes)?;
         Ok(Recipe {
             name: self.recipe.name.clone(),
@@ -295,6 +301,7 @@ impl Settings {
             gate_slack: self.handshake.gate_slack_counts,
             characteristics: self.characteristics.clone(),
             stop: self.stop_policy.clone(),
+            payload,
         })
     }
 }

@@ -1,10 +1,10 @@
-//! What the file says of the Modbus side: `[plc]`, `[[plc.tag]]`, `[modbus_server]` and `[[source]]`.
+//! What the file says of the Modbus side: `[plc]`, `[[plc.tag]]`, `[modbus_server]`, `[[source]]` and `[[recipe.payload]]`.
 //!
 //! Invariant: exactly one partner shakes hands; what is agreed with it stands once, in [`HandshakeSettings`].
 
 use plc_bridge::client::{WriteFunction, WriteRule};
 use plc_bridge::jmap::Order;
-use plc_bridge::map::{Kind, Limits, Sample, Table};
+use plc_bridge::map::{Kind, Limits, Sample, Table, TagSpec};
 use plc_bridge::serial::Parity;
 use plc_bridge::server::Network;
 use serde::Serialize;
@@ -223,4 +223,62 @@ pub struct TagSettings {
     pub sample: Sample,
     /// A value older than this is stale.
     pub stale_after_millis: u64,
+}
+
+/// `[[recipe.payload]]`: a value that every result carries to the PLC. `value = register × scale + offset` in `unit`; what does
+/// not fit is written as the nearest value that does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PayloadSettings {
+    /// Its name, unique in the payload.
+    pub name: Arc<str>,
+    /// First register within the status block, 64 to 127.
+    pub register: u16,
+    /// How it is written there: a number in whole registers.
+    pub kind: Kind,
+    /// Factor, not 0.
+    pub scale: f64,
+    /// Summand, in `unit`.
+    pub offset: f64,
+    /// Unit: that of the tag, `1` for a plain number.
+    pub unit: Arc<str>,
+    /// What it is. `value`, with `tag` or `class`
+    pub value: PayloadSource,
+}
+
+/// What a value of the payload is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadSource {
+    /// The reading in force when the piece arrived; 0 if it was not good.
+    Reading {
+        /// The tag.
+        tag: Arc<str>,
+    },
+    /// 1 if that reading was good, else 0.
+    ReadingGood {
+        /// The tag.
+        tag: Arc<str>,
+    },
+    /// Number of defects, of one class or of all.
+    Defects {
+        /// Name of the class; `None` = all.
+        class: Option<String>,
+    },
+    /// Best score of a class, 0…1.
+    Score {
+        /// Name of the class.
+        class: String,
+    },
+    /// Number of the piece's record at this station.
+    Record,
+}
+
+impl PayloadSettings {
+    /// The field as the bridge lays it into the status block.
+    #[must_use]
+    pub fn spec(&self) -> TagSpec {
+        let Self { name, register, kind, scale, offset, unit, .. } = self;
+        let plain = TagSpec::new(Arc::clone(name), *register, *kind);
+        TagSpec { scale: *scale, offset: *offset, unit: Arc::clone(unit), ..plain }
+    }
 }

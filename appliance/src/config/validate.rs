@@ -2,6 +2,7 @@
 //!
 //! Every reader asks for all of its keys before it gives up on one of them, so that all problems are told.
 
+pub(super) mod payload;
 mod plan;
 mod plc;
 mod server;
@@ -40,9 +41,11 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
     let camera = camera(&root.section("camera"), folder);
     let model = model(&root.section("model"), folder);
-    let recipe = recipe(&root.section("recipe"));
+    let recipe_section = root.section("recipe");
+    let recipe = recipe(&recipe_section);
     let rubric = plan::rubric(&root.section("rubric"));
     let (modbus, tags) = plc::settings(root);
+    let payload = payload::settings(&recipe_section, tags.as_deref());
     let characteristics = plan::characteristics(root, tags.as_deref());
     let stop_policy = plan::stop_policy(&root.section("stop_policy"));
     let page_section = root.section("page");
@@ -58,6 +61,10 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         }
     }
 
+    if let (Some(payload), Some(plc)) = (&payload, modbus.as_ref().and_then(|modbus| modbus.plc.as_ref())) {
+        payload::may_be_written(&recipe_section, payload, plc);
+    }
+
     let modbus = modbus?;
     let (name, product, verdict_deadline) = recipe?;
     Some(Settings {
@@ -65,7 +72,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         data_directory: data_directory?,
         camera: camera?,
         model: model?,
-        recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric? },
+        recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric?, payload: payload? },
         plc: modbus.plc,
         modbus_server: modbus.server,
         handshake: modbus.handshake,

@@ -3,11 +3,13 @@
 //! Invariant: nothing is decided here; what the file does not say has its default in `config`.
 
 use crate::clock::Clock;
-use crate::config::{LinkSettings, PlcSettings, ServerPort, ServerSettings, Settings, SourceSettings, TagSettings, WriteAllowed};
+use crate::config::{
+    LinkSettings, PayloadSettings, PlcSettings, ServerPort, ServerSettings, Settings, SourceSettings, TagSettings, WriteAllowed,
+};
 use crate::pipeline::{LineError, at};
 use plc_bridge::client::{self, ClientSettings, Way};
 use plc_bridge::jmap::Order;
-use plc_bridge::map::TagSpec;
+use plc_bridge::map::{Payload, TagSpec};
 use plc_bridge::serial::{Parity, SerialLine};
 use plc_bridge::server::{self, Listen};
 use station::Setup;
@@ -32,8 +34,15 @@ pub fn bridge(settings: &Settings, clock: Clock) -> Result<plc_bridge::Settings,
     bridge.server = settings.modbus_server.as_ref().map(server);
     bridge.sources = settings.sources.iter().map(|listed| source(listed, order)).collect::<Result<_, _>>()?;
     bridge.order = order;
+    bridge.payload = payload(settings)?;
     bridge.heartbeat_timeout = Micros::from_millis(settings.handshake.plc_heartbeat_timeout_millis);
     Ok(bridge)
+}
+
+/// Where the values of a result lie.
+pub fn payload(settings: &Settings) -> Result<Payload, LineError> {
+    let fields = settings.recipe.payload.iter().map(PayloadSettings::spec).collect();
+    Payload::new(fields).map_err(|bad| LineError { what: "the payload cannot be laid out".to_owned(), source: Some(Box::new(bad)) })
 }
 
 /// The PLC that shakes hands.

@@ -48,6 +48,7 @@ pub fn started() -> Started {
             chart(1, "paste_height", Source::Individuals { tag: "paste_height".into(), unit: "um".into() }),
             chart(2, "rejects", Source::RejectShare { subgroup: 50 }),
         ],
+        payload: Vec::new(),
         stop: StopPolicy {
             consecutive_rejects: 3,
             reject_rate_window: 100,

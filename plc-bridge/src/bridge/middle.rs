@@ -18,7 +18,8 @@
 
 use super::{BridgeReport, Facts, Image, Note, OutputNote, PollNote, Settings};
 use crate::handshake::{Handshake, Notice};
-use crate::jmap::{Control, Status};
+use crate::jmap::{Control, STATUS_HEAD, STATUS_LEN, Status};
+use crate::map::{PAYLOAD_LEN, PayloadWords};
 use station::line::{LineCommand, LinkFault, PlcLink};
 use station::piece::PieceId;
 use station::reading::Reading;
@@ -49,6 +50,10 @@ pub(super) struct Middle<'a, R> {
     handed: VecDeque<(PieceId, u64)>,
     /// When the station last commanded a permit.
     permit_micros: u64,
+    /// The payload of the last result on offer.
+    payload: PayloadWords,
+    /// Number of that offer, and whether it still has values (a spoiled one has none).
+    payload_of: Option<(u64, bool)>,
 }
 
 impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
@@ -67,6 +72,8 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             told: None,
             handed: VecDeque::new(),
             permit_micros: 0,
+            payload: [0; PAYLOAD_LEN],
+            payload_of: None,
         }
     }
 
@@ -91,9 +98,10 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             self.handed.pop_front();
         }
         self.handed.push_back((result.piece, self.settings.clock.as_ref()().mono_micros));
+        let piece = result.piece;
         self.handshake.command(LineCommand::Result(result));
-        if !self.handshake.offers(result.piece) {
-            warn!(piece = %result.piece, "no room to offer the result; the PLC does not acknowledge fast enough");
+        if !self.handshake.offers(piece) {
+            warn!(%piece, "no room to offer the result; the PLC does not acknowledge fast enough");
         }
     }
 
@@ -237,13 +245,12 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             let handed = self.handed.iter().rev().find(|(handed, _)| *handed == piece);
             (number, piece, handed.map_or_else(|| self.settings.clock.as_ref()().mono_micros, |(_, at)| *at))
         });
-        let image = Image {
-            connection: self.connection.unwrap_or(0),
-            offer,
-            permit_micros: self.permit_micros,
-            words: self.status().encode(self.settings.order),
-            last: false,
-        };
+        self.take_payload();
+        let mut words = [0; STATUS_LEN as usize];
+        words[..usize::from(STATUS_HEAD)].copy_from_slice(&self.status().encode(self.settings.order));
+        words[usize::from(STATUS_HEAD)..].copy_from_slice(&self.payload);
+        let connection = self.connection.unwrap_or(0);
+        let image = Image { connection, offer, permit_micros: self.permit_micros, words, last: false };
         self.images.send_if_modified(|current| {
             let changed = *current != image;
             if changed {
@@ -251,6 +258,17 @@ impl<'a, R: FnMut(BridgeReport)> Middle<'a, R> {
             }
             changed
         });
+    }
+
+    /// The payload changes with the result on offer, and not before there is another.
+    fn take_payload(&mut self) {
+        if let Some(offer) = self.handshake.on_offer() {
+            let of = Some((offer.number, offer.result.payload.is_empty()));
+            if self.payload_of != of {
+                self.payload_of = of;
+                self.payload = self.settings.payload.encode(&offer.result.payload, self.settings.order);
+            }
+        }
     }
 
     fn status(&self) -> Status {

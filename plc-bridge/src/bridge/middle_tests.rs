@@ -76,6 +76,7 @@ fn result(piece: u32) -> LineCommand {
         score: 0,
         latency_tenth_millis: 0,
         reject_at: None,
+        payload: Vec::new(),
     })
 }
 
@@ -219,6 +220,6 @@ fn the_last_image_is_all_zeros() {
         bridge.commands(permit(true), &mut waiting);
         bridge.finish();
         let image = newest.borrow();
-        assert!(image.last && image.words == [0; 64]);
+        assert!(image.last && image.words == [0; 128]);
     });
 }

@@ -26,6 +26,7 @@ pub(crate) use note::{Image, Note, OutputNote, PollNote};
 use crate::client::{self, ClientSettings, SourceSettings};
 use crate::handshake::Identity;
 use crate::jmap::{CONTROL_LEN, Order};
+use crate::map::Payload;
 use crate::server::{self, ServerSettings};
 use middle::Middle;
 use station::line::LineCommand;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// How wide values lie in the blocks.
     pub order: Order,
+    /// Where the values of a result's payload lie in the status block.
+    pub payload: Payload,
     /// `PlcHeartbeat` may stand still for this long.
     pub heartbeat_timeout: Micros,
     /// Time for the last write when stopping.
@@ -95,6 +98,7 @@ impl Settings {
             server: None,
             sources: Vec::new(),
             order: Order::default(),
+            payload: Payload::default(),
             heartbeat_timeout: Micros::from_millis(1000),
             stop_deadline: Duration::from_millis(500),
             identity: Identity::default(),

@@ -2,7 +2,7 @@
 //!
 //! Invariants: an image made for an earlier connection is never written; a note is a fact, the middle decides what follows.
 
-use crate::jmap::{Control, STATUS_HEAD, status2};
+use crate::jmap::{Control, STATUS_HEAD, STATUS_LEN, status2};
 use station::line::LinkFault;
 use station::piece::PieceId;
 use station::reading::Reading;
@@ -82,8 +82,8 @@ pub(crate) struct Image {
     pub(crate) offer: Option<(u64, PieceId, u64)>,
     /// When the middle was told of its permit.
     pub(crate) permit_micros: u64,
-    /// Status registers 0–63.
-    pub(crate) words: [u16; STATUS_HEAD as usize],
+    /// Status registers 0–127.
+    pub(crate) words: [u16; STATUS_LEN as usize],
     /// After this one there is no other.
     pub(crate) last: bool,
 }
@@ -91,7 +91,23 @@ pub(crate) struct Image {
 impl Image {
     /// All zeros: stopped, nothing passes.
     pub(crate) const fn safe() -> Self {
-        Self { connection: 0, offer: None, permit_micros: 0, words: [0; STATUS_HEAD as usize], last: false }
+        Self { connection: 0, offer: None, permit_micros: 0, words: [0; STATUS_LEN as usize], last: false }
+    }
+
+    /// Registers 0–63, which are written and read in one request.
+    pub(crate) fn head(&self) -> &[u16] {
+        &self.words[..usize::from(STATUS_HEAD)]
+    }
+
+    /// Registers 64–127. They keep the values of the last result until there is another.
+    pub(crate) fn payload(&self) -> &[u16] {
+        &self.words[usize::from(STATUS_HEAD)..]
+    }
+
+    /// The same, but the line may not run.
+    pub(crate) const fn stopped(mut self) -> Self {
+        self.words[status2::REGISTER as usize] &= !status2::RUN_PERMIT;
+        self
     }
 
     /// Whether the line may run.

@@ -1,7 +1,8 @@
 //! The connection that carries permit, results and heartbeat. Nothing else travels on it, so nothing can delay them.
 //!
 //! ```text
-//!  connect ─► write zeros ─► read back RunPermit=0 ─► tell "up" ─► write the newest image, again and again
+//!  connect ─► write zeros ─► read back RunPermit=0 ─► tell "up" ─► write the newest image, again and again:
+//!                                                                   permit gone? head · payload changed? payload · head
 //!     ▲                                                                 │ any error, any mismatch
 //!     └──────────────── wait (bounded, jittered) ◄── tell "down" ◄──────┘
 //! ```
@@ -18,7 +19,7 @@ use super::rules::{Forbidden, Write};
 use super::wire::Wire;
 use super::{ClientSettings, seed};
 use crate::bridge::{Clock, Image, Note, OutputNote, Settings};
-use crate::jmap::status2;
+use crate::jmap::{STATUS_HEAD, status2};
 use station::line::LinkFault;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -93,11 +94,25 @@ impl<'a> Outputs<'a> {
         let wire = Wire::connect_over(&self.plc.peer, self.buses, Rank::Outputs).await?;
         let mut written = Image::safe();
         let mut wire = self.write_image(wire, &written, true).await?;
+        if self.settings.payload.registers() > 0 {
+            wire = self.write(wire, self.payload_write(&written), true).await?;
+        }
         self.tell(OutputNote::Up { connection }).await?;
         backoff.reset();
         loss.over();
         loop {
             let image = self.next(connection, &written).await?;
+            if self.payload_changed(&image, &written) {
+                if written.permit() && !image.permit() {
+                    // Stop before anything else; what the result says comes after.
+                    let stopped = Image { permit_micros: image.permit_micros, ..written.clone().stopped() };
+                    wire = self.write_image(wire, &stopped, true).await?;
+                    self.tell(OutputNote::Permitted { run: false, handed_micros: image.permit_micros }).await?;
+                    written = stopped;
+                }
+                // Before the head, so that whoever sees the result valid finds the values that belong to it.
+                wire = self.write(wire, self.payload_write(&image), image.last).await?;
+            }
             let withdraws = image.last || (written.permit() && !image.permit());
             let changed = image.last || image.permit() != written.permit();
             if !changed && image.words[HEARTBEAT] != written.words[HEARTBEAT] {
@@ -120,6 +135,17 @@ impl<'a> Outputs<'a> {
         }
     }
 
+    /// Whether registers of the recipe's payload are to be written. The PLC's memory beyond them is its own.
+    fn payload_changed(&self, image: &Image, written: &Image) -> bool {
+        let used = usize::from(self.settings.payload.registers());
+        image.payload()[..used] != written.payload()[..used]
+    }
+
+    fn payload_write<'i>(&self, image: &'i Image) -> Write<'i> {
+        let used = usize::from(self.settings.payload.registers());
+        Write::Registers(self.plc.status_base.saturating_add(STATUS_HEAD), &image.payload()[..used])
+    }
+
     /// The newest image for this connection, as soon as the rate of the list of allowed writes lets it pass.
     async fn next(&mut self, connection: u64, written: &Image) -> Result<Image, Failure> {
         loop {
@@ -130,7 +156,7 @@ impl<'a> Outputs<'a> {
                     break;
                 }
                 let withdraws = image.last || (written.permit() && !image.permit());
-                match self.too_soon(&image, withdraws) {
+                match self.too_soon(&image, written, withdraws) {
                     None => return Ok(image),
                     // Meanwhile a newer one may come, which may take the permit back.
                     Some(wait) => tokio::select! {
@@ -142,13 +168,21 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    fn too_soon(&self, image: &Image, withdraws: bool) -> Option<Duration> {
-        let block = Write::Registers(self.plc.status_base, &image.words);
-        match self.outlet.check(&block, withdraws, now(&self.settings.clock)) {
-            Err(Forbidden::Rate { wait_micros, .. }) => Some(Duration::from_micros(wait_micros)),
+    fn too_soon(&self, image: &Image, written: &Image, withdraws: bool) -> Option<Duration> {
+        let head = Write::Registers(self.plc.status_base, image.head());
+        let now = now(&self.settings.clock);
+        let wait = |refused: Forbidden| match refused {
+            Forbidden::Rate { wait_micros, .. } => Some(Duration::from_micros(wait_micros)),
             // What else is wrong with it, the write itself will say.
             _ => None,
+        };
+        if self.payload_changed(image, written) {
+            // Both must pass, one after the other.
+            let mut trial = self.outlet.clone();
+            let both = trial.clear(self.payload_write(image), withdraws, now).and_then(|_| trial.clear(head, withdraws, now));
+            return both.err().and_then(wait);
         }
+        self.outlet.check(&head, withdraws, now).err().and_then(wait)
     }
 
     /// Writes an image whose permit is another than the last one's, and reads it back.
@@ -171,7 +205,7 @@ impl<'a> Outputs<'a> {
 
     async fn write_block(&mut self, wire: Wire, image: &Image, withdraws: bool) -> Result<Wire, Failure> {
         let began = now(&self.settings.clock);
-        let wire = self.write(wire, Write::Registers(self.plc.status_base, &image.words), withdraws).await?;
+        let wire = self.write(wire, Write::Registers(self.plc.status_base, image.head()), withdraws).await?;
         let micros = now(&self.settings.clock).saturating_sub(began);
         self.tell(OutputNote::RoundTrip { micros }).await?;
         Ok(wire)

@@ -182,7 +182,7 @@ impl Handshake {
         self.mode.done(result.piece);
         let result = match fate {
             Fate::Owed => result,
-            Fate::Spoiled => spoiled(result),
+            Fate::Spoiled => spoiled(&result),
             Fate::Forgotten => return,
         };
         // Before the first look nobody knows whether the PLC buffers.

@@ -26,7 +26,7 @@ use station::verdict::Verdict;
 use std::collections::VecDeque;
 
 /// A result on its way to the PLC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Offer {
     /// Counts up with every result; tells one offer from the next.
     pub number: u64,
@@ -107,7 +107,7 @@ impl Results {
     /// Two pieces have this number.
     pub(super) fn spoil(&mut self, piece: PieceId) {
         for offer in self.offers.iter_mut().filter(|offer| offer.result.piece == piece) {
-            offer.result = spoiled(offer.result);
+            offer.result = spoiled(&offer.result);
         }
     }
 
@@ -140,8 +140,8 @@ impl Results {
 }
 
 /// The same piece without a verdict.
-pub(super) const fn spoiled(result: PieceResult) -> PieceResult {
-    PieceResult { verdict: Verdict::Hold, grade: 0, top_class: None, defects: 0, score: 0, ..result }
+pub(super) fn spoiled(result: &PieceResult) -> PieceResult {
+    PieceResult { verdict: Verdict::Hold, grade: 0, top_class: None, defects: 0, score: 0, payload: Vec::new(), ..result.clone() }
 }
 
 fn put_result(status: &mut Status, offer: &Offer) {
@@ -195,6 +195,7 @@ mod tests {
             score: 0,
             latency_tenth_millis: 0,
             reject_at: None,
+            payload: Vec::new(),
         }
     }
 

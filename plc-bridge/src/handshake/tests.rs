@@ -40,6 +40,7 @@ fn result(piece: u32, verdict: Verdict) -> LineCommand {
         score: 0,
         latency_tenth_millis: 12,
         reject_at: (verdict != Verdict::Pass).then_some(EncoderCount(piece * 100 + 500)),
+        payload: Vec::new(),
     })
 }
 

@@ -161,6 +161,29 @@ impl TagSpec {
         })
     }
 
+    /// The cells that hold the value nearest to `value`; zeros for what is not finite, and for text.
+    #[must_use]
+    pub fn encode_nearest(&self, value: f64, order: Order) -> Vec<u16> {
+        let exact = EXACT_MAX as f64;
+        let (least, most) = match self.kind {
+            Kind::U16 => (0.0, f64::from(u16::MAX)),
+            Kind::I16 => (f64::from(i16::MIN), f64::from(i16::MAX)),
+            Kind::U32 => (0.0, f64::from(u32::MAX)),
+            Kind::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+            Kind::U64 => (0.0, exact),
+            Kind::I64 => (-exact, exact),
+            Kind::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
+            Kind::F64 => (f64::MIN, f64::MAX),
+            Kind::Bool { .. } => (0.0, 1.0),
+            Kind::Bits { count, .. } => (0.0, f64::from(jmap::low_bits(count))),
+            Kind::Ascii { .. } => (0.0, 0.0),
+        };
+        // Scaled here, so that the way there and back does not leave the range again.
+        let raw = ((value - self.offset) / self.scale).clamp(least, most);
+        let plain = Self { scale: 1.0, offset: 0.0, ..self.clone() };
+        plain.encode(raw, order).unwrap_or_else(|_| vec![0; usize::from(self.kind.width())])
+    }
+
     /// The registers that hold `text`; `None` if the tag holds none, or not so much.
     #[must_use]
     pub fn encode_text(&self, text: &str, order: Order) -> Option<Vec<u16>> {

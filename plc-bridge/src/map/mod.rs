@@ -11,10 +11,13 @@
 mod batch;
 mod codec;
 mod kept;
+mod payload;
 
 pub use batch::{Batch, Limits, READ_MAX, Reach, batches, unreadable};
 pub use codec::{DoesNotFit, Unusable, Value};
 pub use kept::{Aged, Kept, aged};
+pub use payload::{BadField, PAYLOAD, Payload};
+pub(crate) use payload::{PAYLOAD_LEN, PayloadWords};
 
 use crate::jmap::Order;
 use serde::{Deserialize, Serialize};

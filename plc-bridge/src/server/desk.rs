@@ -69,7 +69,7 @@ impl Desk {
     fn visible(&self, image: &Image, connection: u64) -> StatusWords {
         let mut status = [0; STATUS_LEN as usize];
         if self.mirror || image.connection == connection {
-            status[..image.words.len()].copy_from_slice(&image.words);
+            status = image.words;
         }
         status
     }

@@ -214,6 +214,7 @@ fn result(arrival: &Arrival) -> PieceResult {
         score: 8765,
         latency_tenth_millis: 321,
         reject_at: (!pass).then(|| arrival.encoder.ahead(3000)),
+        payload: vec![120.5, f64::from(arrival.piece.0) * 1000.0],
     }
 }
 

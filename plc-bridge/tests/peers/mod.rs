@@ -368,6 +368,7 @@ pub fn result(arrival: &Arrival, verdict: Verdict) -> PieceResult {
         latency_tenth_millis: 10,
         reject_at: None,
         golden: arrival.golden,
+        payload: Vec::new(),
     }
 }
 

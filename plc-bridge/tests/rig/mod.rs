@@ -140,6 +140,8 @@ pub struct Judge {
     pub beating: bool,
     pub answer_up: bool,
     pub answering: bool,
+    /// The piece that is a cause to stop.
+    pub stops_with: Option<u32>,
     pub arrived: Vec<u32>,
     pub serials: Vec<String>,
     pub missed: Vec<Miss>,
@@ -176,6 +178,7 @@ impl Judge {
             beating: true,
             answer_up: true,
             answering: true,
+            stops_with: None,
             arrived: Vec::new(),
             serials: Vec::new(),
             missed: Vec::new(),
@@ -246,6 +249,9 @@ impl Judge {
                 self.order.push(format!("arrived {}", arrival.piece));
                 self.arrived.push(arrival.piece.0);
                 self.serials.push(arrival.serial.clone().unwrap_or_default());
+                if self.stops_with == Some(arrival.piece.0) {
+                    commands.send(permit(false)).await.expect("the client runs");
+                }
                 if self.answering {
                     commands.send(LineCommand::Result(self.judge(&arrival))).await.expect("the client runs");
                 }
@@ -299,6 +305,7 @@ impl Judge {
             score: 9000,
             latency_tenth_millis: 10,
             reject_at: (verdict == Verdict::Reject).then(|| arrival.encoder.ahead(3000)),
+            payload: vec![f64::from(arrival.piece.0)],
         }
     }
 }

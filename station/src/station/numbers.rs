@@ -48,6 +48,7 @@ impl Station {
                 score: 0,
                 latency_tenth_millis: 0,
                 reject_at: Some(encoder.ahead(self.setup.recipe.gate_offset)),
+                payload: Vec::new(),
             });
         }
         self.memory.result_of(arrival, self.forgotten)

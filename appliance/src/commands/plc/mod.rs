@@ -14,14 +14,17 @@ pub use write::test_write;
 use super::{Failure, say};
 use crate::cli::{PlcSymbols, SymbolFormat};
 use crate::config::Settings;
+use crate::pipeline::modbus;
 use plc_bridge::jmap::{Order, function_block_st, symbols_csv, symbols_st};
+use plc_bridge::map::Payload;
 
 /// Prints the map for the PLC's programming tool.
 pub fn symbols(args: &PlcSymbols) -> Result<(), Failure> {
-    let (mut bases, mut order) = ((0, 1000), Order::default());
+    let (mut bases, mut order, mut payload) = ((0, 1000), Order::default(), Payload::default());
     if let Some(file) = &args.config {
         let settings = Settings::load(file)?;
         order = settings.handshake.order();
+        payload = modbus::payload(&settings)?;
         let plc = settings.plc.as_ref().map(|plc| (plc.control_base, plc.status_base));
         let server = settings.modbus_server.as_ref().map(|server| (server.control_base, server.status_base));
         bases = plc.or(server).unwrap_or(bases);
@@ -32,8 +35,8 @@ pub fn symbols(args: &PlcSymbols) -> Result<(), Failure> {
         return Err(Failure { text: text.to_owned(), code: 78 });
     }
     let text = match args.format {
-        SymbolFormat::Csv => symbols_csv(bases.0, bases.1),
-        SymbolFormat::St => symbols_st(bases.0, bases.1),
+        SymbolFormat::Csv => symbols_csv(bases.0, bases.1) + &payload.symbols_csv(bases.1),
+        SymbolFormat::St => symbols_st(bases.0, bases.1) + &payload.symbols_st(bases.1),
         SymbolFormat::Fb => function_block_st(bases.0, bases.1),
     };
     say(text.trim_end())

@@ -1,10 +1,13 @@
 //! What the Modbus part of the settings promises: who shakes hands, who may connect, what a tag can be.
 
 use super::{check, line_of, parse, sample_with};
-use crate::config::{LinkSettings, ServerPort, Settings, WriteAllowed};
+use crate::config::{LinkSettings, PayloadSettings, PayloadSource, ServerPort, Settings, WriteAllowed};
 use plc_bridge::map::{Kind, Limits, Sample, Table};
 use plc_bridge::serial::Parity;
-use station::units::Micros;
+use station::inspection::{ClassId, ModelRef};
+use station::recipe::{DefectClass, PayloadValue};
+use station::units::{Digest, Micros};
+use std::sync::Arc;
 
 const PLC_ADDRESS: &str = "address = \"127.0.0.1:5020\"";
 const TAG: &str = "name = \"paste_height\"\naddress = 2000\nkind = \"u16\"      # u16 i16 u32 i32 u64 i64 f32 f64 bool bits ascii\nscale = 0.01\noffset = 0.0\nunit = \"um\"\nmin = 30.0\nmax = 240.0\nsample = \"trigger\"\nstale_after_millis = 5000";
@@ -417,4 +420,50 @@ fn the_examples_in_the_sample_are_valid() {
     assert_eq!(problems(&serial), Vec::<String>::new());
     let testing = sample_with(&[("# commissioning = true", "commissioning = true")]);
     assert!(parse(&testing).expect("a valid file").plc.expect("[plc] is there").commissioning);
+}
+
+const FIELD: &str = "[[recipe.payload]]\nname = \"x\"\nregister = 80\nkind = \"u16\"\n";
+
+#[test]
+fn the_payload_says_where_its_values_lie_and_what_they_are() {
+    let settings = parse(&with(&format!("{FIELD}scale = 0.5\nvalue = \"reading\"\ntag = \"oven_zone_1\"")))
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let field = settings.recipe.payload.last().expect("it was said").clone();
+    let expected = PayloadSettings {
+        name: "x".into(),
+        register: 80,
+        kind: Kind::U16,
+        scale: 0.5,
+        offset: 0.0,
+        unit: "Cel".into(),
+        value: PayloadSource::Reading { tag: "oven_zone_1".into() },
+    };
+    assert_eq!(field, expected);
+    let field = |more: &str| wrong_with(&format!("{FIELD}{more}")).join("\n");
+    assert_eq!(field("value = \"record\""), "");
+    assert!(field("value = \"reading\"\ntag = \"oven_zone_l\"").contains("did you mean `oven_zone_1`?"));
+    assert!(field("value = \"score\"").contains("class"));
+    assert!(field("value = \"length\"").contains("recipe.payload[2].value"));
+    assert!(field("value = \"record\"\nscale = 0").contains("every value would be the same"));
+    let lying = |register: &str| {
+        wrong_with(&FIELD.replace("80", register).replace("kind = \"u16\"", "kind = \"u32\"\nvalue = \"record\"")).join("\n")
+    };
+    assert!(lying("63").contains("64"), "{}", lying("63"));
+    assert!(lying("127").contains("127 to 128"), "{}", lying("127"));
+    assert!(lying("65").contains("`x` overlaps `record`"), "{}", lying("65"));
+    let narrow = sample_with(&[("write_allowed = [[1000, 1127]]", "write_allowed = [[1000, 1064]]")]);
+    let told = problems(&narrow).join("\n");
+    assert!(told.contains("registers 1064…1065") && told.contains("add [1064, 1065] to plc.write_allowed"), "{told}");
+}
+
+#[test]
+fn a_class_of_the_payload_must_be_in_the_package() {
+    let settings = parse(&with(&format!("{FIELD}value = \"defects\"\nclass = \"shor\""))).unwrap_or_else(|problems| panic!("{problems}"));
+    let model = Arc::new(ModelRef { package: "boards@1".to_owned(), weights: Digest::of(b"weights") });
+    let classes = ["open", "short"].map(|name| DefectClass { name: name.to_owned(), threshold: 0.5 });
+    let refused = settings.recipe(model.clone(), &classes).expect_err("there is no such class").to_string();
+    assert!(refused.contains("recipe.payload[2].class") && refused.contains("did you mean `short`?"), "{refused}");
+    let settings = parse(&with(&format!("{FIELD}value = \"defects\"\nclass = \"short\""))).unwrap_or_else(|problems| panic!("{problems}"));
+    let recipe = settings.recipe(model, &classes).expect("the class is there");
+    assert_eq!(recipe.payload.last(), Some(&PayloadValue::Defects { class: Some(ClassId(2)) }));
 }
