@@ -204,7 +204,7 @@ struct Flow {
     judge: Judge,
     store: Arc<Store>,
     inputs: (Sender<Input>, Receiver<Input>),
-    commands: tokio::sync::mpsc::Receiver<LineCommand>,
+    commands: (tokio::sync::mpsc::WeakSender<LineCommand>, tokio::sync::mpsc::Receiver<LineCommand>),
     entries: Receiver<(Arc<Entry>, u64)>,
     looked: Sender<Looked>,
     stop: watch::Receiver<bool>,
@@ -212,7 +212,19 @@ struct Flow {
 
 impl Flow {
     fn spawn(self) -> Result<Vec<Thread>, LineError> {
-        let Self { clock, meter, bridge, rig, judge, store, inputs: (to_judge, inputs), commands, entries, looked, stop } = self;
+        let Self {
+            clock,
+            meter,
+            bridge,
+            rig,
+            judge,
+            store,
+            inputs: (to_judge, inputs),
+            commands: (to_plc, commands),
+            entries,
+            looked,
+            stop,
+        } = self;
         let Rig { camera, frame_bytes, before_grab, detector, .. } = rig;
         let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
         let (shots_tx, shots) = bounded::<Shot>(SHOTS);
@@ -220,7 +232,8 @@ impl Flow {
         let plc = runtime()?;
         let pool = FramePool::new(FRAMES, frame_bytes);
         let name: Arc<str> = camera.name().into();
-        let (of_capture, of_infer, of_store) = (to_judge.clone(), to_judge.clone(), to_judge);
+        let (of_infer, of_store) = (to_judge.clone(), to_judge.clone());
+        let of_capture = see::Told { judge: to_judge, plc: to_plc };
         let (infer_meter, store_meter) = (Arc::clone(&meter), meter);
         Ok(vec![
             spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), told(stop))))?,
@@ -244,6 +257,7 @@ impl Line {
         let (looked_tx, looked) = bounded::<Looked>(LOOKED);
         let (entries_tx, entries) = bounded(ENTRIES);
         let (commands_tx, commands) = tokio::sync::mpsc::channel(COMMANDS);
+        let commands = (commands_tx.downgrade(), commands);
         let (happenings_tx, happenings) = bounded::<Happening>(HAPPENINGS);
         let (show_tx, snapshots) = watch::channel(Arc::new(station.snapshot(clock.now())));
         let (facts_tx, facts) = watch::channel(plc_bridge::Facts::default());

@@ -10,8 +10,10 @@ use crate::pipeline::pictures::Looked;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use station::Event;
 use station::inspection::{Miss, MissReason, StageMicros};
+use station::line::LineCommand;
 use station::piece::PieceId;
 use std::sync::Arc;
+use tokio::sync::mpsc::WeakSender;
 use vision_models::camera::Camera;
 use vision_models::detector::Detector;
 use vision_models::frame::{Frame, FramePool};
@@ -47,6 +49,26 @@ fn miss(judge: &Sender<Input>, piece: PieceId, acquisition: u16, reason: MissRea
     }
 }
 
+/// Whom the capture thread tells.
+pub struct Told {
+    /// A piece that is not inspected.
+    pub judge: Sender<Input>,
+    /// A piece whose picture is taken and which may move on. Weak: commands that end mean that the judge is gone, and this
+    /// thread must not hide it.
+    pub plc: WeakSender<LineCommand>,
+}
+
+impl Told {
+    /// A full queue costs the line nothing but time: the verdict says the same later.
+    fn exposed(&self, piece: PieceId) {
+        if let Some(plc) = self.plc.upgrade()
+            && plc.try_send(LineCommand::Exposed(piece)).is_err()
+        {
+            tracing::debug!(%piece, "ExposureComplete comes with the verdict");
+        }
+    }
+}
+
 /// The capture thread: takes one picture per trigger.
 pub fn capture(
     mut camera: Box<dyn Camera>,
@@ -55,13 +77,15 @@ pub fn capture(
     clock: Clock,
     triggers: &Receiver<Trigger>,
     shots: &Sender<Shot>,
-    judge: &Sender<Input>,
+    told: &Told,
 ) {
+    let judge = &told.judge;
     for trigger in triggers {
         let Trigger { piece, acquisition, at_micros, retain } = trigger;
         before_grab(piece);
         match camera.grab(piece, pool) {
             Ok(frame) => {
+                told.exposed(piece);
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
                 match shots.try_send(Shot { piece, acquisition, frame, capture_micros, retain }) {
                     Ok(()) => {}
