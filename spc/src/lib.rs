@@ -19,16 +19,24 @@
 pub mod alarm;
 pub mod autocorrelation;
 pub mod batch;
+pub mod capability;
 pub mod chart;
 pub mod distribution;
 pub mod limits;
 pub mod monitor;
 pub mod multivariate;
+pub mod normality;
+pub mod pareto;
 pub mod rules;
+pub mod sampling;
 pub mod short_run;
+pub mod study;
 mod sum;
+pub mod tolerance;
+pub mod univariate;
 pub mod weighted;
 
+pub use capability::{Capability, Specification};
 pub use chart::{Chart, ChartKind, Lines, Observation, PairChart, Point, Sample, SampleError, Signal};
 pub use limits::{Constants, Limits, Settings, SettingsError};
 pub use monitor::Monitor;

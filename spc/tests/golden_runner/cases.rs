@@ -24,6 +24,9 @@ pub fn failed(error: impl std::fmt::Display) -> Stop {
 }
 
 pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
+    if let Some(step) = super::studies_cases::run(case, checker) {
+        return step;
+    }
     match case["family"].as_str().unwrap_or_default() {
         "constants" => constants(case, checker),
         "imr" | "p" | "np" | "c" | "u" => {

@@ -79,6 +79,28 @@ impl Checker {
         }
     }
 
+    /// One number.
+    pub fn number(&mut self, path: &str, got: f64) {
+        self.series(path, &[got]);
+    }
+
+    /// Names, counts and tables, exactly and in order.
+    pub fn exact(&mut self, path: &str, got: &Value) {
+        let Some(expected) = self.expected(path).cloned() else { return };
+        self.seen.insert(path.to_owned());
+        self.compared += 1;
+        if expected != *got {
+            self.differ(format!("{path}: got {got}, expected {expected}"));
+        }
+    }
+
+    /// Compares some fields with the tolerance that the case's notes give for them.
+    pub fn loosened(&mut self, absolute: f64, compare: impl FnOnce(&mut Self)) {
+        let strict = std::mem::replace(&mut self.absolute, absolute);
+        compare(self);
+        self.absolute = strict;
+    }
+
     /// The points (from 1) at which the rule was hit, exactly.
     pub fn rule_points(&mut self, path: &str, rule: Rule, hits: &[Hits]) {
         let Some(expected) = self.expected(path).cloned() else { return };

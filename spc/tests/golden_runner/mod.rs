@@ -5,8 +5,11 @@
 //! must equal the batch result of the same prefix. What a case holds beyond that is named, not passed over in silence.
 
 mod arl_cases;
+mod capability_cases;
 mod cases;
 mod compare;
+mod sampling_cases;
+mod studies_cases;
 mod time_cases;
 
 use std::path::Path;
