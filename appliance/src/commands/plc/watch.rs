@@ -82,7 +82,8 @@ fn tag(text: &str) -> Result<Vec<TagSpec>, Failure> {
 fn known_names(args: &PlcWatch, target: &Target) -> Result<(), Failure> {
     let fields = plc_bridge::jmap::CONTROL.iter().chain(plc_bridge::jmap::STATUS).map(|field| field.name);
     let (plc, sources) = (target.bridge.plc.iter().flat_map(|plc| &plc.tags), target.bridge.sources.iter().flat_map(|source| &source.tags));
-    let known: Vec<&str> = fields.chain(plc.chain(sources).map(|tag| &*tag.name)).collect();
+    let payload: Vec<_> = target.bridge.payload.tags(0).collect();
+    let known: Vec<&str> = fields.chain(plc.chain(sources).chain(&payload).map(|tag| &*tag.name)).collect();
     match args.names.iter().find(|name| !known.iter().any(|known| is_meant(known, name))) {
         Some(name) => {
             let text = format!("{name}: no such field or tag; `jidoka plc symbols` lists the fields, the configuration file the tags");
