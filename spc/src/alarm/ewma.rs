@@ -2,7 +2,7 @@
 //! width for a wanted ARL.
 
 use super::cusum::{quantile_of, steady};
-use super::linear::dot;
+use super::linear::{Moves, dot};
 use super::process::{Chain, Process, Survival, converged, node_count, parameter_for, quantile};
 use super::quadrature::Quadrature;
 use super::{AlarmError, open_share, shift, wanted_length, within};
@@ -181,6 +181,22 @@ impl EwmaDesign {
             }
             Ok(dot(&chain.row(&process, start), &left))
         })
+    }
+
+    /// The statistic's moves and where its first sample takes it, for a mean and a standard deviation of the observations;
+    /// fixed limits only.
+    pub(super) fn discretised(&self, mean: f64, sigma: f64, fineness: usize) -> Result<(Moves, Vec<f64>), AlarmError> {
+        shift(mean)?;
+        if self.limits != EwmaLimits::Fixed {
+            return Err(AlarmError::Combination("together with a variance chart the mean chart must have fixed limits"));
+        }
+        // In units of the actual standard deviation all limits shrink.
+        let Smoothed { weight, low, high, barrier, .. } = self.process(0.0);
+        let barrier = barrier.map(|barrier| barrier / sigma);
+        let process = Smoothed { weight, low: low / sigma, high: high / sigma, barrier, mean: mean / sigma };
+        let chain = Chain::of(&process, fineness);
+        let start = chain.row(&process, self.head_start * self.spread() / sigma);
+        Ok((chain.into_moves(), start))
     }
 
     /// The statistic's asymptotic standard deviation, in standard deviations of an observation.

@@ -7,19 +7,26 @@
 //! while the process is in control, unless a function says otherwise.
 //!
 //! Invariants: parameters are checked before anything is computed, and an error names the parameter; a result is given only
-//! once two discretisations agree (1e-11), never a NaN or an infinity; results agree between platforms to the accuracy stated, not
+//! once two discretisations agree (to 1e-11; for charts of the variance to 1e-11 + 1e-14 L), never a NaN or an infinity; results agree between platforms to the accuracy stated, not
 //! to the bit, because densities rest on `exp` — no frozen limit goes through here without having been stored.
 
+mod collocation;
+mod counts;
 mod cusum;
+mod dispersion;
 mod ewma;
 mod linear;
+mod mewma;
 mod process;
 mod quadrature;
 mod shewhart;
 mod shiryaev;
 
+pub use counts::{BinomialEwmaDesign, PoissonCusumDesign};
 pub use cusum::{CusumDesign, CusumSides};
+pub use dispersion::{VarianceCusumDesign, VarianceEwmaDesign, VarianceSides, mean_and_variance_average};
 pub use ewma::{EwmaDesign, EwmaLimits, EwmaSides};
+pub use mewma::MewmaDesign;
 pub use shewhart::RuleDesign;
 pub use shiryaev::{ShiryaevRobertsDesign, autocorrelated_average};
 
@@ -41,7 +48,7 @@ pub enum AlarmError {
     #[error("{0}")]
     Combination(&'static str),
     /// The run length is infinite, or as good as.
-    #[error("the run length is beyond 1e100 samples or infinite: this chart practically never signals; take narrower limits")]
+    #[error("the run length is beyond 1e10 samples or infinite: this chart practically never signals; take narrower limits")]
     NeverEnds,
     /// Refining the discretisation went on changing the result.
     #[error("the run length did not settle to eleven digits; the chart's parameters are too extreme")]

@@ -68,6 +68,10 @@ impl Chain {
         &self.moves
     }
 
+    pub(super) fn into_moves(self) -> Moves {
+        self.moves
+    }
+
     /// The expected run length from each state.
     pub(super) fn means(&self) -> Result<Vec<f64>, AlarmError> {
         means(&self.moves)
@@ -193,11 +197,16 @@ pub(super) const LENGTH_MAX: f64 = 1e100;
 
 /// Refines a discretisation until two successive ones agree to 1e-11 of the result.
 pub(super) fn converged(result: impl Fn(usize) -> Result<f64, AlarmError>) -> Result<f64, AlarmError> {
+    converged_but_for(0.0, result)
+}
+
+/// The same for equations whose solution carries a relative rounding error of `noise` times the run length.
+pub(super) fn converged_but_for(noise: f64, result: impl Fn(usize) -> Result<f64, AlarmError>) -> Result<f64, AlarmError> {
     let mut coarse = result(8);
     for fineness in [11, 15, 21, 29, 41] {
         let fine = result(fineness);
         if let (Ok(coarse), Ok(fine)) = (&coarse, &fine)
-            && (fine - coarse).abs() <= 1e-11 * fine.abs()
+            && (fine - coarse).abs() <= (1e-11 + noise * fine.abs()) * fine.abs()
         {
             return Ok(*fine);
         }

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use spc::alarm::{
-    AlarmError, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, RuleDesign, ShiryaevRobertsDesign, autocorrelated_average,
+    AlarmError, BinomialEwmaDesign, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, MewmaDesign, PoissonCusumDesign,
+    RuleDesign, ShiryaevRobertsDesign, VarianceCusumDesign, VarianceEwmaDesign, VarianceSides, autocorrelated_average,
+    mean_and_variance_average,
 };
 use spc::rules::PartialWindow;
 use spc::{Conventions, Rule, RuleSet};
@@ -38,11 +40,32 @@ fn evaluate(row: &Row) -> Step<f64> {
         "xgrsr.arl" => shiryaev(row).and_then(|design| design.average(row.mean())),
         "xgrsr.ad" => shiryaev(row).and_then(|design| design.average_after_long(row.mean())),
         "xgrsr.crit" => ShiryaevRobertsDesign::for_run_length(row.or("k", 0.0), row.or("L0", 0.0)).map(|design| design.limit()),
+        "sewma.arl" => variance_ewma(row).and_then(|design| design.average(row.or("sigma", 1.0))),
+        "sewma.q" => variance_ewma(row).and_then(|design| design.quantile(row.or("sigma", 1.0), row.or("alpha", 0.5))).map(whole),
+        "sewma.crit" => variance_ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(limit_sought),
+        "scusum.arl" => variance_cusum(row).and_then(|design| design.average(row.or("sigma", 1.0))),
+        "scusum.crit" => {
+            let design = variance_cusum(row).and_then(|design| design.for_run_length(row.or("L0", 0.0)));
+            design.map(|design| design.interval())
+        }
+        "xsewma.arl" => both_charts(row),
+        "mewma.arl" => mewma(row).and_then(|design| design.average(row.or("delta", 0.0))),
+        "mewma.ad" => mewma(row).and_then(|design| design.average_after_long(row.or("delta", 0.0))),
+        "mewma.crit" => {
+            let weight = row.number("lambda").or(row.number("l")).unwrap_or(0.0);
+            MewmaDesign::for_run_length(weight, row.or("L0", 0.0), row.count("p")).map(|design| design.limit())
+        }
+        "p.ewma.arl" => binomial_ewma(row),
+        "pois.cusum.arl" => poisson_cusum(row),
         "xshewhart.ar1.arl" => autocorrelated_average(row.or("alpha", 0.0), row.or("cS", 3.0), row.or("delta", 0.0)),
         "xshewhartrunsrules.arl" | "xshewhartrunsrules.ad" | "xshewhartrunsrules.crit" => return rules(row, &row.text("type")),
         other => return unsupported(format!("run lengths of {other}")),
     };
     result.map_err(failed)
+}
+
+fn rounded(number: f64) -> u32 {
+    format!("{number:.0}").parse().unwrap_or(0)
 }
 
 fn whole(length: u64) -> f64 {
@@ -105,6 +128,72 @@ fn shiryaev(row: &Row) -> Result<ShiryaevRobertsDesign, AlarmError> {
     ShiryaevRobertsDesign::new(row.or("k", 0.0), row.or("g", 0.0))?.with_barrier(row.or("zr", 0.0))
 }
 
+fn variance_ewma(row: &Row) -> Result<VarianceEwmaDesign, AlarmError> {
+    // Limits that `crit` looks for start from something possible.
+    let (low, high) = (row.number("cl"), row.number("cu"));
+    let sides = match row.call.option("sided").as_str() {
+        "Rupper" => VarianceSides::UpperWithBarrier { barrier: low.unwrap_or(1.0), limit: high.unwrap_or(2.0) },
+        "Rlower" => VarianceSides::LowerWithBarrier { limit: low.unwrap_or(0.5), barrier: high.unwrap_or(1.0) },
+        "two" => VarianceSides::Both { lower: low.unwrap_or(0.5), upper: high.unwrap_or(2.0) },
+        _ => VarianceSides::Upper { limit: high.unwrap_or(2.0) },
+    };
+    let weight = row.number("lambda").or(row.number("l")).unwrap_or(0.0);
+    VarianceEwmaDesign::new(weight, row.or("df", 0.0), sides)?.with_start(row.or("hs", 1.0))
+}
+
+fn limit_sought(design: VarianceEwmaDesign) -> f64 {
+    match design.sides() {
+        VarianceSides::Upper { limit } | VarianceSides::UpperWithBarrier { limit, .. } | VarianceSides::LowerWithBarrier { limit, .. } => {
+            limit
+        }
+        VarianceSides::Both { lower, .. } => lower,
+        _ => f64::INFINITY,
+    }
+}
+
+fn variance_cusum(row: &Row) -> Result<VarianceCusumDesign, AlarmError> {
+    let upward = row.call.option("sided") != "lower";
+    let design = VarianceCusumDesign::new(row.or("k", 0.0), row.or("h", 1.0), row.or("df", 0.0), upward)?;
+    design.with_head_start(row.or("hs", 0.0))
+}
+
+fn mewma(row: &Row) -> Result<MewmaDesign, AlarmError> {
+    let limit = row.number("h4").or(row.number("cE")).or(row.number("h")).unwrap_or(0.0);
+    MewmaDesign::new(row.number("lambda").or(row.number("l")).unwrap_or(0.0), limit, row.count("p"))
+}
+
+/// The start `n*p0` is the expected count at the first rate of the grid, the one in control.
+fn binomial_ewma(row: &Row) -> Result<f64, AlarmError> {
+    let size = row.or("n", 0.0);
+    let in_control = Row { call: row.call, row: 0 }.or("p", 0.0);
+    let start = row.or("z0", size * in_control);
+    let limits = match row.call.option("sided").as_str() {
+        "lower" => (row.number("lcl"), None),
+        "two" => (row.number("lcl"), row.number("ucl")),
+        _ => (None, row.number("ucl")),
+    };
+    // The setting is what was run; the call shows the peer's default.
+    let resolution = row.call.case["settings"]["resolution"].as_f64().or(row.number("d.res")).unwrap_or(1.0);
+    BinomialEwmaDesign::new(row.or("lambda", 0.0), limits, start, rounded(resolution))?.average(rounded(size), row.or("p", 0.0))
+}
+
+fn poisson_cusum(row: &Row) -> Result<f64, AlarmError> {
+    let upward = row.call.option("sided") != "lower";
+    let design = PoissonCusumDesign::new(row.count("km"), row.count("hm"), row.count("m"), upward)?;
+    design.with_head_start(row.count("i0"))?.average(row.or("mu", 0.0))
+}
+
+fn both_charts(row: &Row) -> Result<f64, AlarmError> {
+    let means = EwmaDesign::new(row.or("lx", 0.0), row.or("cx", 0.0), EwmaSides::Both)?.with_head_start(row.or("hsx", 0.0))?;
+    let sides = match row.call.option("sided").as_str() {
+        "Rupper" => VarianceSides::UpperWithBarrier { barrier: row.or("csl", 0.0), limit: row.or("csu", 0.0) },
+        "two" => VarianceSides::Both { lower: row.or("csl", 0.0), upper: row.or("csu", 0.0) },
+        _ => VarianceSides::Upper { limit: row.or("csu", 0.0) },
+    };
+    let variances = VarianceEwmaDesign::new(row.or("ls", 0.0), row.or("df", 0.0), sides)?.with_start(row.or("hss", 1.0))?;
+    mean_and_variance_average(&means, &variances, row.or("mu", 0.0), row.or("sigma", 1.0))
+}
+
 /// What was called, with the arguments that are the same for every element of the grid.
 pub struct Call<'a> {
     case: &'a Value,
@@ -158,6 +247,10 @@ impl Row<'_> {
 
     pub fn or(&self, name: &str, usual: f64) -> f64 {
         self.number(name).unwrap_or(usual)
+    }
+
+    fn count(&self, name: &str) -> u32 {
+        rounded(self.or(name, 0.0))
     }
 
     fn mean(&self) -> f64 {
