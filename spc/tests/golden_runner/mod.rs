@@ -11,6 +11,7 @@ mod compare;
 mod sampling_cases;
 mod studies_cases;
 mod time_cases;
+mod vector_cases;
 
 use std::path::Path;
 
@@ -43,7 +44,8 @@ pub fn run_folder(folder: &Path) -> Result<Vec<(String, Outcome)>, String> {
 fn run_file(path: &Path) -> Result<(String, Outcome), String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let case: Value = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    let mut case: Value = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    vector_cases::note_order(&mut case, &text);
     let id = case["id"].as_str().ok_or_else(|| format!("{name}: no id"))?;
     Ok((id.to_owned(), run_case(&case)))
 }

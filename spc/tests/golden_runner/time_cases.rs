@@ -1,12 +1,9 @@
-//! Time-weighted, multivariate and short-run charts, and the residual chart of autocorrelated data.
+//! Time-weighted and short-run charts, and the residual chart of autocorrelated data.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spc::autocorrelation::{Autocorrelation, ResidualChart};
-use spc::multivariate::{
-    Covariance, HotellingT2, Mcusum, McusumSettings, Mewma, MewmaSettings, Phase, Reference, Spread, T2Limits, VectorPoint,
-};
 use spc::short_run::{Part, ShortRun};
 use spc::weighted::{
     Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
@@ -21,15 +18,12 @@ use super::cases::{Step, failed, unsupported};
 /// The cases of this family, or nothing where the family is not one of these.
 pub fn run(family: &str, case: &Value, checker: &mut Checker) -> Option<Step<()>> {
     Some(match family {
-        "hotelling_t2" => hotelling_t2(case, checker),
-        "mewma" => mewma(case, checker),
-        "mcusum" => mcusum(case, checker),
         "ewma" => with_both_tables(case, checker, ewma),
         "cusum" => with_both_tables(case, checker, cusum),
         "moving_average" => with_both_tables(case, checker, moving_average),
         "short_run" => short_run(case, checker),
         "autocorrelation" => with_both_tables(case, checker, autocorrelation),
-        _ => return None,
+        _ => return super::vector_cases::run(family, case, checker),
     })
 }
 
@@ -139,7 +133,7 @@ fn moving_average(case: &Value, constants: Constants, checker: &mut Checker) -> 
 }
 
 /// Margins are printed with six digits.
-const SIX_DIGITS: f64 = 1e-5;
+pub const SIX_DIGITS: f64 = 1e-5;
 
 fn limits_and_violations(seen: &[Point], checker: &mut Checker) {
     checker.gappy_series("lcl", &seen.iter().map(Point::lcl).collect::<Vec<_>>());
@@ -213,7 +207,7 @@ fn autocorrelation(case: &Value, constants: Constants, checker: &mut Checker) ->
     Ok(())
 }
 
-fn excluded(settings: &Value) -> Vec<u64> {
+pub fn excluded(settings: &Value) -> Vec<u64> {
     settings["exclude"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
@@ -226,89 +220,8 @@ fn subgroups(data: &Value) -> Step<Vec<Vec<f64>>> {
     data.as_array().into_iter().flatten().map(subgroup).collect()
 }
 
-fn hotelling_t2(case: &Value, checker: &mut Checker) -> Step<()> {
-    let settings = &case["settings"];
-    let (variables, subgroups) = vectors(&case["input"]["data"])?;
-    let estimated = Reference::phase_one(variables, &subgroups, &excluded(settings)).map_err(failed)?;
-    let number = |key: &str| settings.get(key).filter(|value| !value.is_null());
-    let reference = if number("center").is_some() || number("cov").is_some() {
-        let centre = number("center").map_or_else(|| Ok(estimated.centre().to_vec()), reals)?;
-        let covariance = number("cov").map_or_else(|| Ok(estimated.covariance().clone()), covariance)?;
-        let used = estimated.subgroups().unwrap_or(0);
-        Reference::given(&centre, covariance, estimated.size()).map_err(failed)?.estimated_from(used)
-    } else {
-        estimated
-    };
-    let limits = T2Limits::new(reference, settings["confidence_level"].as_f64()).map_err(failed)?;
-    let chart = |phase| HotellingT2::new(limits.clone(), phase);
-    let first = streamed(&subgroups, || chart(Phase::One), |chart, values| chart.push(values), checker)?;
-    checker.series("center", limits.reference.centre());
-    checker.matrix("cov", &Vec::from(limits.reference.covariance().clone()));
-    checker.series("det_cov", &[limits.reference.covariance().determinant()]);
-    checker.series("t2", &statistics(&first));
-    checker.series("lcl", &[0.0]);
-    checker.series("ucl_phase1", &[limits.ucl_phase_one]);
-    checker.series("ucl_phase2", &[limits.ucl_phase_two]);
-    checker.points("violations_phase1", first.iter().map(|point| point.beyond));
-    let margin = |points: &[VectorPoint]| points.iter().map(|point| (point.statistic / point.ucl - 1.0).abs()).fold(f64::MAX, f64::min);
-    let mut least = margin(&first);
-    if case["input"].get("new_data").is_some() {
-        let (_, subgroups) = vectors(&case["input"]["new_data"])?;
-        let second = streamed(&subgroups, || chart(Phase::Two), |chart, values| chart.push(values), checker)?;
-        checker.series("new_t2", &statistics(&second));
-        checker.points("violations_phase2", second.iter().map(|point| point.beyond));
-        least = least.min(margin(&second));
-    }
-    checker.loosely("decision_margin_rel", least, SIX_DIGITS);
-    Ok(())
-}
-
-fn mewma(case: &Value, checker: &mut Checker) -> Step<()> {
-    let settings = &case["settings"];
-    let Some(lambda) = settings["lambda"].as_f64() else { return unsupported("a MEWMA chart without lambda") };
-    let (reference, points) = known(case)?;
-    // The peer's limit is a printed number that the case gives for its list of violations.
-    let printed = checker.expected("ucl_table").and_then(Value::as_f64);
-    let limit = printed.or(settings["h4"].as_f64()).unwrap_or(f64::MAX);
-    let spread = if settings["limits"] == "fixed" { Spread::Asymptotic } else { Spread::Exact };
-    let chart = Mewma::new(reference, MewmaSettings { lambda, limit, spread }).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
-    checker.series("mewma_t2", &statistics(&seen));
-    checker.points("violations_table_ucl", seen.iter().map(|point| point.beyond));
-    Ok(())
-}
-
-fn mcusum(case: &Value, checker: &mut Checker) -> Step<()> {
-    let settings = &case["settings"];
-    let (Some(k), Some(h)) = (settings["k"].as_f64(), settings["h"].as_f64()) else {
-        return unsupported("a MCUSUM chart without k and h");
-    };
-    let (reference, points) = known(case)?;
-    let chart = Mcusum::new(reference, McusumSettings { k, h }).map_err(failed)?;
-    let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
-    checker.series("mcusum", &statistics(&seen));
-    checker.points("violations", seen.iter().map(|point| point.beyond));
-    Ok(())
-}
-
-/// Centre and covariance as the case gives them, else of its data; and every point, phase I first.
-fn known(case: &Value) -> Step<(Reference, Vec<Vec<f64>>)> {
-    let settings = &case["settings"];
-    let (variables, mut points) = vectors(&case["input"]["data"])?;
-    let mut reference = Reference::phase_one(variables, &points, &[]).map_err(failed)?;
-    if settings.get("center").is_some() || settings.get("cov").is_some() {
-        let centre = settings.get("center").map_or_else(|| Ok(reference.centre().to_vec()), reals)?;
-        let covariance = settings.get("cov").map_or_else(|| Ok(reference.covariance().clone()), covariance)?;
-        reference = Reference::given(&centre, covariance, reference.size()).map_err(failed)?;
-    }
-    if let Some(new) = case["input"].get("new_data") {
-        points.extend(vectors(new)?.1);
-    }
-    Ok((reference, points))
-}
-
 /// Judges point by point, through JSON after every one, and holds every prefix against a chart of its own.
-fn streamed<S, C, P, E>(
+pub fn streamed<S, C, P, E>(
     samples: &[S],
     fresh: impl Fn() -> C,
     push: impl Fn(&mut C, &S) -> Result<P, E>,
@@ -334,34 +247,7 @@ where
     Ok(seen)
 }
 
-fn statistics(points: &[VectorPoint]) -> Vec<f64> {
-    points.iter().map(|point| point.statistic).collect()
-}
-
-/// Rows of one observation each; or for each variable a matrix of subgroups × observations.
-fn vectors(data: &Value) -> Step<(usize, Vec<Vec<f64>>)> {
-    if let Some(by_variable) = data.as_object() {
-        let matrices: Vec<Vec<Vec<f64>>> = by_variable.values().map(rows).collect::<Step<_>>()?;
-        let subgroups = matrices.first().map_or(0, Vec::len);
-        let subgroup = |i: usize| {
-            let size = matrices[0][i].len();
-            (0..size).flat_map(|j| matrices.iter().map(move |matrix| matrix[i][j])).collect()
-        };
-        return Ok((matrices.len(), (0..subgroups).map(subgroup).collect()));
-    }
-    let rows = rows(data)?;
-    Ok((rows.first().map_or(0, Vec::len), rows))
-}
-
-fn covariance(rows: &Value) -> Step<Covariance> {
-    Covariance::new(&self::rows(rows)?).map_err(failed)
-}
-
-fn rows(matrix: &Value) -> Step<Vec<Vec<f64>>> {
-    matrix.as_array().into_iter().flatten().map(reals).collect()
-}
-
-fn reals(array: &Value) -> Step<Vec<f64>> {
+pub fn reals(array: &Value) -> Step<Vec<f64>> {
     let number = |value: &Value| value.as_f64().map_or_else(|| unsupported("missing values"), Ok);
     array.as_array().into_iter().flatten().map(number).collect()
 }
