@@ -64,7 +64,7 @@ impl Autocorrelation {
     /// Of the series in the order of production, up to this lag; at least 1. Five to ten lags suit 25 to 100 values.
     ///
     /// The coefficients divide by n (biased), as usual. Ties are nothing special.
-    /// Source: Montgomery, Introduction to Statistical Quality Control, equation 10.6; Box, Jenkins and Reinsel, Time Series
+    /// Source: Montgomery, Introduction to Statistical Quality Control, section 10.4.1; Box, Jenkins and Reinsel, Time Series
     /// Analysis, section 2.1.
     ///
     /// # Errors
@@ -207,6 +207,14 @@ impl ResidualChart {
         self.last = Some(value);
         self.index = index;
         Ok(observation)
+    }
+
+    /// Every value in order, from where this chart stands: the same arithmetic as value by value, so the same bits.
+    ///
+    /// # Errors
+    /// [`SampleError`], naming the value.
+    pub fn batch(mut self, series: &[f64]) -> Result<Vec<Option<Observation>>, SampleError> {
+        series.iter().map(|value| self.push(*value)).collect()
     }
 
     /// After a stop that was released: the next value has no predecessor, and unfinished patterns are forgotten.

@@ -194,6 +194,14 @@ impl ShortRun {
         Ok(observation)
     }
 
+    /// Every piece in order, from where this chart stands: the same arithmetic as piece by piece, so the same bits.
+    ///
+    /// # Errors
+    /// [`ShortRunError`], naming the point.
+    pub fn batch<P: AsRef<str>>(mut self, pieces: &[(P, f64)]) -> Result<Vec<Observation>, ShortRunError> {
+        pieces.iter().map(|(part, value)| self.push(part.as_ref(), *value)).collect()
+    }
+
     /// Run rules start anew, as after a stop that was released; limits and numbering stay.
     pub fn restart_runs(&mut self) {
         self.chart.restart_runs();

@@ -65,6 +65,14 @@ impl Mcusum {
         Ok(VectorPoint::new(index, statistic, h))
     }
 
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`VectorError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<VectorPoint>, VectorError> {
+        subgroups.iter().map(|values| self.push(values.as_ref())).collect()
+    }
+
     /// Forgets the sums, as after a stop that was released; numbering goes on.
     pub fn restart(&mut self) {
         self.sums.fill(0.0);

@@ -80,6 +80,14 @@ impl Mewma {
         Ok(VectorPoint::new(index, statistic, limit))
     }
 
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`VectorError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<VectorPoint>, VectorError> {
+        subgroups.iter().map(|values| self.push(values.as_ref())).collect()
+    }
+
     /// Starts on the centre again, as after a stop that was released; numbering goes on.
     pub fn restart(&mut self) {
         self.weighted.fill(0.0);

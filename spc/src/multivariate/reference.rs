@@ -28,7 +28,7 @@ impl Reference {
     ///
     /// Centre: the mean of all observations. Covariance, of one observation, in the variables' units multiplied: for
     /// individuals with divisor m − 1, else the mean of the covariances within subgroups.
-    /// Source: Montgomery, Introduction to Statistical Quality Control, equations 11.14 to 11.18 and 11.24.
+    /// Source: Montgomery, Introduction to Statistical Quality Control, section 11.3 (subgroups and individuals).
     ///
     /// # Errors
     /// [`MultivariateError`]; a sample that cannot be used is named by its number.

@@ -40,7 +40,7 @@ impl T2Limits {
     /// n = 1: phase I `(m−1)²/m · Beta(p/2, (m−p−1)/2)`, phase II `p(m+1)(m−1)/(m(m−p)) · F(p, m−p)`;
     /// n > 1: phase I `p(m−1)(n−1)/(mn−m−p+1) · F(p, mn−m−p+1)`, phase II the same with m + 1 in place of m − 1;
     /// reference known: χ² with p degrees of freedom in both.
-    /// Source: Montgomery, Introduction to Statistical Quality Control, equations 11.19 to 11.23, 11.26; N. D. Tracy,
+    /// Source: Montgomery, Introduction to Statistical Quality Control, sections 11.3.1 and 11.3.2; N. D. Tracy,
     /// J. C. Young and R. L. Mason, Journal of Quality Technology 24(2), 1992, 88–95.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl T2Limits {
     }
 
     /// What each variable alone adds to T², given all the others: the larger, the more this variable is the reason of a
-    /// signal. In the unit of T². Source: Montgomery, equation 11.27 (dᵢ = T² − T²₍ᵢ₎, there computed by leaving variables out).
+    /// signal. In the unit of T². Source: Montgomery, section 11.3.1 (dᵢ = T² − T²₍ᵢ₎, there computed by leaving variables out).
     ///
     /// # Errors
     /// [`VectorError`] with point 0 where the values cannot be measured.
@@ -134,6 +134,14 @@ impl HotellingT2 {
         self.index = index;
         let ucl = if self.phase == Phase::One { self.limits.ucl_phase_one } else { self.limits.ucl_phase_two };
         Ok(VectorPoint::new(index, statistic, ucl))
+    }
+
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`VectorError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<VectorPoint>, VectorError> {
+        subgroups.iter().map(|values| self.push(values.as_ref())).collect()
     }
 
     /// The limits that this chart judges by.

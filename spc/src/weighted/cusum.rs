@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{Process, ProcessError, summarise};
+use super::{PhaseOne, Process, ProcessError, summarise};
 use crate::chart::SampleError;
 
 /// What a CUSUM chart is told before its first point, all in standard errors of the point.
@@ -56,7 +56,7 @@ pub struct CusumPoint {
 /// `C⁺ = max(0, C⁺ + z − k)`, `C⁻ = max(0, C⁻ − z − k)`.
 ///
 /// Source: E. S. Page, Biometrika 41 (1954) 100–115; J. M. Lucas and R. B. Crosier, "Fast initial response for CUSUM
-/// quality-control schemes", Technometrics 24(3), 1982, 199–205; Montgomery, section 9.1, equations 9.2 to 9.5.
+/// quality-control schemes", Technometrics 24(3), 1982, 199–205; Montgomery, section 9.1.2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cusum {
     process: Process,
@@ -87,6 +87,15 @@ impl Cusum {
         setting("interval", interval, interval > 0.0 && interval <= 1e6, "above 0 and at most 1e6")?;
         setting("head_start", head_start, (0.0..=interval).contains(&head_start), "between 0 and the decision interval")?;
         Ok(Self { process, settings, upper: head_start, lower: head_start, upper_since: 0, lower_since: 0, started: 0, index: 0 })
+    }
+
+    /// A chart at its first point, both sums at the head start, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// subgroups in `excluded` (numbered from 1) are left out.
+    ///
+    /// # Errors
+    /// [`ProcessError`], naming the subgroup where one is at fault.
+    pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: CusumSettings) -> Result<Self, ProcessError> {
+        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
     }
 
     /// Judges the next subgroup.
@@ -120,9 +129,17 @@ impl Cusum {
         })
     }
 
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`SampleError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<CusumPoint>, SampleError> {
+        subgroups.iter().map(|subgroup| self.push(subgroup.as_ref())).collect()
+    }
+
     /// The mean of the process as the sums tell it, in the unit of the values: meant to be asked at a signal. `None` while
     /// both sums are 0, and after the larger one began at a head start that it has not lost yet. `size` is that of the
-    /// subgroups. Source: Montgomery, equation 9.5.
+    /// subgroups. Source: Montgomery, section 9.1.2.
     #[must_use]
     pub fn shifted_mean(&self, size: u32) -> Option<f64> {
         let up = self.upper >= self.lower;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{Process, ProcessError, summarise};
+use super::{PhaseOne, Process, ProcessError, summarise};
 use crate::chart::{Lines, Point, SampleError};
 use crate::rules::{Rule, RuleSet, Runs};
 
@@ -47,7 +47,7 @@ impl Default for EwmaSettings {
 
 /// An EWMA chart with frozen limits, for individuals and subgroups of any size.
 ///
-/// Source: S. W. Roberts, Technometrics 1(3), 1959, 239–250; Montgomery, section 9.2, equations 9.22 to 9.26.
+/// Source: S. W. Roberts, Technometrics 1(3), 1959, 239–250; Montgomery, section 9.2.1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ewma {
     process: Process,
@@ -75,6 +75,15 @@ impl Ewma {
         Ok(Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, runs: Runs::default(), index: 0 })
     }
 
+    /// A chart at its first point, starting on the centre, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// subgroups in `excluded` (numbered from 1) are left out.
+    ///
+    /// # Errors
+    /// [`ProcessError`], naming the subgroup where one is at fault.
+    pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: EwmaSettings) -> Result<Self, ProcessError> {
+        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
+    }
+
     /// Judges the next subgroup: `zₜ = λ x̄ₜ + (1 − λ) zₜ₋₁`, in the unit of the values.
     ///
     /// # Errors
@@ -99,6 +108,14 @@ impl Ewma {
         let lines = Lines { centre, lcl: centre - width * se, ucl: centre + width * se, se };
         let signals = self.runs.judge(self.value, self.value, &lines, &rules);
         Ok(Point { index, statistic: self.value, lines: Some(lines), signals })
+    }
+
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`SampleError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<Point>, SampleError> {
+        subgroups.iter().map(|subgroup| self.push(subgroup.as_ref())).collect()
     }
 
     /// Starts on the centre again, as after a stop that was released; numbering goes on.

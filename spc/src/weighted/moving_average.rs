@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{Process, ProcessError, real, summarise};
+use super::{PhaseOne, Process, ProcessError, real, summarise};
 use crate::chart::{Lines, Point, SampleError};
 use crate::rules::{Rule, RuleSet, Runs};
 
@@ -58,6 +58,15 @@ impl MovingAverage {
         Ok(Self { process, settings, places, filled: 0, runs: Runs::default(), index: 0 })
     }
 
+    /// A chart at its first point, nothing averaged yet, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// subgroups in `excluded` (numbered from 1) are left out.
+    ///
+    /// # Errors
+    /// [`ProcessError`], naming the subgroup where one is at fault.
+    pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: MovingAverageSettings) -> Result<Self, ProcessError> {
+        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
+    }
+
     /// Judges the next subgroup: the mean of the last `span` subgroup means, in the unit of the values, within
     /// `± width · σ · √(Σ 1/nᵢ) / w` of the centre, where w points are averaged.
     ///
@@ -82,6 +91,14 @@ impl MovingAverage {
         let lines = Lines { centre, lcl: centre - width * se, ucl: centre + width * se, se };
         let signals = self.runs.judge(statistic, statistic, &lines, &rules);
         Ok(Point { index, statistic, lines: Some(lines), signals })
+    }
+
+    /// Every subgroup in order, from where this chart stands: the same arithmetic as point by point, so the same bits.
+    ///
+    /// # Errors
+    /// [`SampleError`], naming the point.
+    pub fn batch<S: AsRef<[f64]>>(mut self, subgroups: &[S]) -> Result<Vec<Point>, SampleError> {
+        subgroups.iter().map(|subgroup| self.push(subgroup.as_ref())).collect()
     }
 
     /// Forgets the points remembered, as after a stop that was released; numbering goes on.
