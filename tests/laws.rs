@@ -212,11 +212,37 @@ fn a_result_carries_the_values_of_its_own_piece() {
 }
 
 fn told_payload(world: &World) -> Vec<f64> {
-    let results = world.last.iter().filter_map(|effect| match effect {
+    let result = world.last.iter().rev().find_map(|effect| match effect {
         Effect::Command(LineCommand::Result(result)) => Some(result.payload.clone()),
         _ => None,
     });
-    results.last().expect("a result")
+    result.expect("a result")
+}
+
+/// A challenge piece tests the station and is no product: what is found on it says nothing of the process.
+#[test]
+fn a_challenge_piece_that_passes_stops_the_line_and_none_counts_as_product() {
+    let golden = |world: &mut World, number: u32, scores: &[f32]| {
+        world.give(Event::Arrived(station::piece::Arrival { golden: true, ..arrival(number) }));
+        world.give(Event::Seen(Arc::new(inspection(number, scores))));
+    };
+    let mut world = World::running();
+    for number in 1..=5 {
+        golden(&mut world, number, &[0.9]);
+    }
+    assert_eq!(world.station.phase(), Phase::Running, "five found defects are five proofs");
+    assert!(world.records().all(|record| record.points.is_empty()), "no chart has seen them");
+    golden(&mut world, 6, &[]);
+    assert!(!world.permit.run && world.permit.reasons.contains(StopReason::GoldenFailed));
+    let position = stop_position(&world.last).expect("the stop");
+    assert!(world.last.iter().position(is_keep).expect("the record") > position, "stop before writing");
+    // One that nobody could judge proves nothing, but the station misses pieces as ever.
+    let mut world = World::running();
+    for number in 1..=3 {
+        world.give(Event::Arrived(station::piece::Arrival { golden: true, ..arrival(number) }));
+        world.give(Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraLost }));
+    }
+    assert!(world.permit.reasons.contains(StopReason::CameraStale) && !world.permit.reasons.contains(StopReason::GoldenFailed));
 }
 
 #[test]

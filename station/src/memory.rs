@@ -92,6 +92,13 @@ pub(crate) fn goes_to_gate(verdict: Verdict, arrival: &Arrival) -> bool {
     verdict != Verdict::Pass || arrival.golden
 }
 
+/// A challenge piece carries a known defect: a station that does not find it must not judge others.
+fn challenge(piece: &Judged<'_>) -> Option<Cause> {
+    let piece = (piece.judgement.verdict == Verdict::Pass).then_some(piece.arrival.piece)?;
+    let detail = format!("the defect of challenge piece {piece} was not found");
+    Some(Cause { reason: StopReason::GoldenFailed, detail, chart: (0, 0) })
+}
+
 /// One piece on its way into the record.
 pub(crate) struct Judged<'a> {
     pub arrival: &'a Arrival,
@@ -109,8 +116,13 @@ impl Memory {
         self.count(piece);
         let inspected = piece.inspection.filter(|_| piece.judgement.verdict != Verdict::Hold);
         let defects = inspected.map(|inspection| u32::try_from(defects(recipe, inspection).count()).unwrap_or(u32::MAX));
-        let (points, signals) = self.charts.push(recipe, piece.judgement.verdict, defects, piece.readings);
         let mut causes = Vec::new();
+        if piece.arrival.golden && piece.judgement.verdict != Verdict::Hold {
+            // It tests the station and is no product: what is found on it says nothing of the process.
+            causes.extend(challenge(piece));
+            return (Vec::new(), causes);
+        }
+        let (points, signals) = self.charts.push(recipe, piece.judgement.verdict, defects, piece.readings);
         if !matches!(piece.judgement.reasons[..], [Reason::Missed(MissReason::Interrupted)]) {
             for (reason, detail) in self.tally.note(&recipe.stop, piece.judgement) {
                 causes.push(Cause { reason, detail, chart: (0, 0) });
