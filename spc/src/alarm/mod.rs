@@ -13,6 +13,7 @@
 mod collocation;
 mod counts;
 mod cusum;
+mod design;
 mod dispersion;
 mod ewma;
 mod linear;
@@ -24,6 +25,7 @@ mod shiryaev;
 
 pub use counts::{BinomialEwmaDesign, PoissonCusumDesign};
 pub use cusum::{CusumDesign, CusumSides};
+pub use design::{AlarmChart, AlarmPlan, FalseStopBudget};
 pub use dispersion::{VarianceCusumDesign, VarianceEwmaDesign, VarianceSides, mean_and_variance_average};
 pub use ewma::{EwmaDesign, EwmaLimits, EwmaSides};
 pub use mewma::MewmaDesign;
