@@ -88,7 +88,7 @@ impl TagSpec {
     }
 
     /// The number in the cells before scaling, and whether an `f64` holds it exactly.
-    fn raw(&self, cells: &[u16], order: Order) -> (f64, bool) {
+    pub(super) fn raw(&self, cells: &[u16], order: Order) -> (f64, bool) {
         let first = cells.first().copied().unwrap_or(0);
         match self.kind {
             Kind::U16 => (f64::from(first), true),

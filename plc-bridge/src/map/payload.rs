@@ -233,11 +233,17 @@ mod tests {
         fn any_value_is_written_as_the_nearest(value in any::<f64>().prop_filter("finite", |value| value.is_finite()), small in -70_000.0..70_000.0) {
             let order = Order::default();
             for value in [value, small] {
-                let one = |kind| field("a", 64, kind).encode_nearest(value, order);
-                prop_assert_eq!(one(Kind::U16), [value.round().clamp(0.0, 65_535.0) as u16]);
-                prop_assert_eq!(one(Kind::I16), [(value.round().clamp(-32_768.0, 32_767.0) as i16).cast_unsigned()]);
-                prop_assert_eq!(order.long(&one(Kind::U32)), value.round().clamp(0.0, f64::from(u32::MAX)) as u32);
-                prop_assert_eq!(f32::from_bits(order.long(&one(Kind::F32))), (value as f32).clamp(f32::MIN, f32::MAX));
+                let read = |kind| {
+                    let field = field("a", 64, kind);
+                    field.raw(&field.encode_nearest(value, order), order).0
+                };
+                prop_assert_eq!(read(Kind::U16), value.round().clamp(0.0, 65_535.0));
+                prop_assert_eq!(read(Kind::I16), value.round().clamp(-32_768.0, 32_767.0));
+                prop_assert_eq!(read(Kind::U32), value.round().clamp(0.0, f64::from(u32::MAX)));
+                prop_assert_eq!(read(Kind::I32), value.round().clamp(f64::from(i32::MIN), f64::from(i32::MAX)));
+                prop_assert_eq!(read(Kind::F64), value);
+                let single = value.clamp(f64::from(f32::MIN), f64::from(f32::MAX));
+                prop_assert!((read(Kind::F32) - single).abs() <= single.abs() * f64::from(f32::EPSILON) + 1e-38);
             }
         }
     }
