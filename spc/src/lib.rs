@@ -22,6 +22,7 @@ pub mod batch;
 pub mod capability;
 pub mod chart;
 pub mod distribution;
+pub mod gauge;
 pub mod limits;
 pub mod monitor;
 pub mod multivariate;

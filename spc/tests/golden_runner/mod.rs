@@ -4,10 +4,12 @@
 //! covers is compared within the case's tolerance, rule points exactly, and after every point the streaming result
 //! must equal the batch result of the same prefix. What a case holds beyond that is named, not passed over in silence.
 
+mod agreement_cases;
 mod arl_cases;
 mod capability_cases;
 mod cases;
 mod compare;
+mod gauge_cases;
 mod sampling_cases;
 mod studies_cases;
 mod time_cases;

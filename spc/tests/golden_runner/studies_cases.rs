@@ -20,6 +20,10 @@ pub fn run(case: &Value, checker: &mut Checker) -> Option<Step<()>> {
         "capability_nonnormal" => super::capability_cases::percentile(case, checker),
         "acceptance_sampling" => super::sampling_cases::plans(case, checker),
         "acceptance_tables" => super::sampling_cases::tables(case, checker),
+        "grr" => super::gauge_cases::grr(case, checker),
+        "gauge_linearity" => super::gauge_cases::bias_and_linearity(case, checker),
+        "gauge_type1" => super::gauge_cases::type_one_study(case, checker),
+        "attribute_agreement" => super::agreement_cases::run(case, checker),
         _ => return None,
     })
 }
