@@ -6,7 +6,7 @@ mod seeded;
 
 use proptest::prelude::*;
 use seeded::Seeded;
-use spc::alarm::{CusumDesign, CusumSides, EwmaDesign, EwmaSides};
+use spc::alarm::{CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides};
 use spc::weighted::{
     Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
 };
@@ -19,7 +19,7 @@ fn subgroups(count: usize) -> impl Strategy<Value = Vec<Vec<f64>>> {
 }
 
 fn widths() -> impl Strategy<Value = EwmaWidth> {
-    prop_oneof![Just(EwmaWidth::Exact), Just(EwmaWidth::Asymptotic), Just(EwmaWidth::Recursive)]
+    prop_oneof![Just(EwmaWidth::Exact), Just(EwmaWidth::Asymptotic), Just(EwmaWidth::Recursive), Just(EwmaWidth::Steiner)]
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -53,8 +53,10 @@ proptest! {
             };
             let lines = point.lines.unwrap();
             near(lines.se, 0.25 * variance.sqrt(), 1.0)?;
-            near(lines.ucl - lines.centre, settings.width * lines.se, 74.0)?;
-            near(lines.centre - lines.lcl, settings.width * lines.se, 74.0)?;
+            let narrower = 1.0 - 0.5 * 0.02f64.powf(real(t) / 19.0);
+            let width = settings.width * if limits == EwmaWidth::Steiner { narrower } else { 1.0 };
+            near(lines.ucl - lines.centre, width * lines.se, 74.0)?;
+            near(lines.centre - lines.lcl, width * lines.se, 74.0)?;
             prop_assert_eq!(point.signals.contains(Rule::Nelson1), point.statistic > lines.ucl || point.statistic < lines.lcl);
         }
     }
@@ -217,8 +219,11 @@ fn simulated_run_lengths_are_the_exact_ones() {
         let design = CusumDesign::new(0.5, 4.0, CusumSides::Both).unwrap().with_head_start(head_start).unwrap();
         agrees(got, design.average(mean).unwrap(), runs);
     }
-    for (mean, runs) in [(0.0, 500), (1.0, 4000)] {
-        let settings = EwmaSettings { lambda: 0.1, width: 2.454, limits: EwmaWidth::Asymptotic, ..EwmaSettings::default() };
+    let fixed = (EwmaWidth::Asymptotic, EwmaLimits::Fixed);
+    let exact = (EwmaWidth::Exact, EwmaLimits::Exact);
+    let steiner = (EwmaWidth::Steiner, EwmaLimits::Steiner);
+    for ((limits, design), mean, runs) in [(fixed, 0.0, 500), (fixed, 1.0, 4000), (exact, 1.0, 4000), (steiner, 1.0, 4000)] {
+        let settings = EwmaSettings { lambda: 0.1, width: 2.454, limits, ..EwmaSettings::default() };
         let mut chart = Ewma::new(process, settings).unwrap();
         let got = simulated(runs, &mut values, |first, z| {
             if first {
@@ -226,7 +231,7 @@ fn simulated_run_lengths_are_the_exact_ones() {
             }
             !chart.push(&[z + mean]).unwrap().signals.is_empty()
         });
-        let design = EwmaDesign::new(0.1, 2.454, EwmaSides::Both).unwrap();
+        let design = EwmaDesign::new(0.1, 2.454, EwmaSides::Both).unwrap().with_limits(design).unwrap();
         agrees(got, design.average(mean).unwrap(), runs);
     }
 }

@@ -22,7 +22,14 @@ pub enum EwmaWidth {
     Asymptotic,
     /// As `Exact`, but each subgroup with its own size: `vₜ = (1−λ)² vₜ₋₁ + λ² σ²/nₜ`.
     Recursive,
+    /// The limits of `Exact` times `1 − 0.5·0.02^((t−1)/19)`: half as wide at the first point, 1 % narrower at the 20th, so
+    /// that a process that starts, or starts again, off its centre is found sooner. The zones of run rules stay those of
+    /// `Exact`. Source: S. H. Steiner, Journal of Quality Technology 31(1), 1999, 75–86, with f = 0.5.
+    Steiner,
 }
+
+/// `0.02^(1/19)`, by which Steiner's narrowing shrinks from point to point.
+const STEINER: f64 = 0.813_917_761_929_462_1;
 
 /// What an EWMA chart is told before its first point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -57,6 +64,8 @@ pub struct Ewma {
     left: f64,
     /// Variance of the weighted mean in units of σ².
     variance: f64,
+    /// By how much Steiner's limits are narrower at the next point.
+    narrowing: f64,
     runs: Runs,
     index: u64,
 }
@@ -72,7 +81,12 @@ impl Ewma {
         setting("lambda", lambda, (1e-4..=1.0).contains(&lambda), "between 0.0001 and 1")?;
         setting("width", width, width > 0.0 && width <= 1000.0, "above 0 and at most 1000")?;
         rules.conventions().check()?;
-        Ok(Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, runs: Runs::default(), index: 0 })
+        Ok(Self::fresh(process, settings, 0))
+    }
+
+    fn fresh(process: Process, settings: EwmaSettings, index: u64) -> Self {
+        let runs = Runs::default();
+        Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, narrowing: 0.5, runs, index }
     }
 
     /// A chart at its first point, starting on the centre, by a process estimated from phase I as [`Process::phase_one`] does;
@@ -100,12 +114,14 @@ impl Ewma {
         self.variance = kept * self.variance + lambda * lambda * share;
         let settled = lambda / (2.0 - lambda) * share;
         let variance = match limits {
-            EwmaWidth::Exact => settled * (1.0 - self.left),
+            EwmaWidth::Exact | EwmaWidth::Steiner => settled * (1.0 - self.left),
             EwmaWidth::Asymptotic => settled,
             EwmaWidth::Recursive => self.variance,
         };
         let se = sigma * variance.sqrt();
-        let lines = Lines { centre, lcl: centre - width * se, ucl: centre + width * se, se };
+        let away = width * se * if limits == EwmaWidth::Steiner { 1.0 - self.narrowing } else { 1.0 };
+        self.narrowing *= STEINER;
+        let lines = Lines { centre, lcl: centre - away, ucl: centre + away, se };
         let signals = self.runs.judge(self.value, self.value, &lines, &rules);
         Ok(Point { index, statistic: self.value, lines: Some(lines), signals })
     }
@@ -121,7 +137,7 @@ impl Ewma {
     /// Starts on the centre again, as after a stop that was released; numbering goes on.
     pub fn restart(&mut self) {
         let Self { process, settings, index, .. } = *self;
-        *self = Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, runs: Runs::default(), index };
+        *self = Self::fresh(process, settings, index);
     }
 
     /// What it judges by.

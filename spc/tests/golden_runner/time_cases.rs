@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spc::autocorrelation::{Autocorrelation, ResidualChart};
-use spc::short_run::{Part, ShortRun};
+use spc::short_run::{Part, Pooling, ShortRun};
 use spc::weighted::{
     Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
 };
@@ -159,13 +159,19 @@ fn short_run(case: &Value, checker: &mut Checker) -> Step<()> {
         let parts = settings[key].as_object().into_iter().flatten();
         parts.filter_map(|(part, value)| Some((part.clone(), value.as_f64()?))).collect()
     };
-    let (nominals, sigmas) = (by_part("nominal"), by_part("sigma"));
+    let nominals = by_part("nominal");
+    let sigmas = ["sigma", "std_dev", "sd"].map(by_part).into_iter().find(|sigmas| !sigmas.is_empty()).unwrap_or_default();
+    let settings_type = settings["type"].as_str().unwrap_or_default();
     let mut conventions = Conventions::REFERENCE;
     conventions.lengths.side = 8;
     let rules = RuleSet::only(&[Rule::Nelson1, Rule::Nelson2]).with_conventions(conventions);
     let constants = if settings["constants"] == "exact" { Constants::Exact } else { Constants::Printed };
     let settings = Settings { rules, constants, width: settings["nsigmas"].as_f64().unwrap_or(3.0), ..Settings::values() };
-    let chart = if sigmas.is_empty() {
+    let standardised = settings_type.starts_with('z');
+    let chart = if standardised && sigmas.is_empty() {
+        let parts = ShortRun::estimate(&pieces, &[], Pooling::ByPart).map_err(failed)?;
+        ShortRun::z_mr(parts, &settings)
+    } else if sigmas.is_empty() {
         ShortRun::dnom(&nominals, &pieces, &[], &settings)
     } else {
         let part = |(part, nominal): (&String, &f64)| Some((part.clone(), Part { nominal: *nominal, scale: *sigmas.get(part)? }));
