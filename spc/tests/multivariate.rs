@@ -6,6 +6,7 @@ mod seeded;
 
 use proptest::prelude::*;
 use seeded::Seeded;
+use spc::alarm::MewmaDesign;
 use spc::distribution::chi_square_quantile;
 use spc::multivariate::{
     Covariance, HotellingT2, Mcusum, McusumSettings, Mewma, MewmaSettings, MultivariateError, Phase, Reference, Spread, T2Limits,
@@ -227,9 +228,8 @@ fn simulated(runs: u32, values: &mut Seeded, mut fresh: impl FnMut() -> Box<dyn 
     f64::from(points) / f64::from(runs)
 }
 
-/// T² with known parameters has independent points: its run length is one over the risk. For MEWMA, λ = 0.1 and
-/// h₄ = 8.6336 give 200 points in control (S. S. Prabhu and G. C. Runger, Journal of Quality Technology 29(1), 1997, 8–15,
-/// as 8.64). Run lengths are nearly geometric: four standard errors of the mean.
+/// T² with known parameters has independent points: its run length is one over the risk. The MEWMA runs as long as its
+/// design says. Run lengths are nearly geometric: four standard errors of the mean.
 #[test]
 fn simulated_run_lengths_are_the_exact_ones() {
     let mut values = Seeded::new(5);
@@ -242,7 +242,8 @@ fn simulated_run_lengths_are_the_exact_ones() {
         Box::new(move |values| chart.push(values).unwrap().beyond)
     });
     assert!((t2 / 100.0 - 1.0).abs() < tolerance, "{t2}");
-    let settings = MewmaSettings { lambda: 0.1, limit: 8.6336, spread: Spread::Asymptotic };
+    let design = MewmaDesign::for_run_length(0.1, 200.0, 2).unwrap();
+    let settings = MewmaSettings { lambda: 0.1, limit: design.limit(), spread: Spread::Asymptotic };
     let mewma = simulated(runs, &mut values, || {
         let mut chart = Mewma::new(known(2), settings).unwrap();
         Box::new(move |values| chart.push(values).unwrap().beyond)

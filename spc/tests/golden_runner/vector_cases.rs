@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use spc::alarm::MewmaDesign;
 use spc::multivariate::{
     Covariance, HotellingT2, Mcusum, McusumSettings, Mewma, MewmaSettings, Phase, Reference, Spread, T2Limits, VectorPoint,
 };
@@ -106,9 +107,13 @@ fn mewma(case: &Value, checker: &mut Checker) -> Step<()> {
     let settings = &case["settings"];
     let Some(lambda) = settings["lambda"].as_f64() else { return unsupported("a MEWMA chart without lambda") };
     let (reference, points) = known(case)?;
-    // The peer's limit is a printed number that the case gives for its list of violations.
+    let dimension = u32::try_from(reference.variables()).map_err(failed)?;
+    let designed = MewmaDesign::for_run_length(lambda, 200.0, dimension).map_err(failed)?.limit();
+    checker.loosely("h4_arl200", designed, 1e-3);
+    // The peer's own limit is a printed number, coarse in places, by which its list of violations was made.
+    checker.loosely("ucl_table", designed, 5e-3);
     let printed = checker.expected("ucl_table").and_then(Value::as_f64);
-    let limit = printed.or(settings["h4"].as_f64()).unwrap_or(f64::MAX);
+    let limit = printed.or(settings["h4"].as_f64()).unwrap_or(designed);
     let spread = if settings["limits"] == "fixed" { Spread::Asymptotic } else { Spread::Exact };
     let chart = Mewma::new(reference, MewmaSettings { lambda, limit, spread }).map_err(failed)?;
     let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
