@@ -19,6 +19,7 @@
 pub mod alarm;
 pub mod autocorrelation;
 pub mod batch;
+pub mod camera_error;
 pub mod capability;
 pub mod chart;
 pub mod distribution;
