@@ -3,7 +3,9 @@
 //! The crate exists so that one small, pure piece of arithmetic can be checked against published references and
 //! then trusted to stop a line. Read it in this order: [`chart`] (what a point and its lines are), [`limits`]
 //! (phase I makes them, phase II only reads them), [`rules`] (which patterns signal), [`monitor`] (one characteristic
-//! of one station, point by point).
+//! of one station, point by point). Beside them stand [`weighted`] (EWMA, CUSUM, moving average: small shifts that stay),
+//! [`multivariate`] (variables that move together), [`short_run`] (many parts, few pieces of each) and [`autocorrelation`]
+//! (values that remember their predecessor).
 //!
 //! Invariants:
 //! * **Pure.** No clock, thread, I/O, log or hash order. What is computed for a point uses `+ - * /` and `sqrt` alone, so the
@@ -38,8 +40,12 @@ pub mod tolerance;
 pub mod univariate;
 pub mod weighted;
 
+pub use autocorrelation::{Autocorrelation, ResidualChart};
 pub use capability::{Capability, Specification};
 pub use chart::{Chart, ChartKind, Lines, Observation, PairChart, Point, Sample, SampleError, Signal};
 pub use limits::{Constants, Limits, Settings, SettingsError};
 pub use monitor::Monitor;
+pub use multivariate::{HotellingT2, Mcusum, Mewma};
 pub use rules::{Conventions, Hits, Rule, RuleSet};
+pub use short_run::ShortRun;
+pub use weighted::{Cusum, Ewma, MovingAverage, Process};

@@ -270,3 +270,17 @@ fn says_why_there_is_nothing_to_judge_by() {
     assert_eq!(refused(&gap, &[]), MultivariateError::Sample(VectorError::Count { point: 3, got: 1, expected: 2 }));
     assert!(matches!(T2Limits::phase_one(2, &rows, &[], Some(1.0)), Err(MultivariateError::Parameter { name: "confidence", .. })));
 }
+
+/// A checkpoint whose parts do not fit each other is refused: when it is read, or at the next point.
+#[test]
+fn a_damaged_checkpoint_is_refused() {
+    let (_, mewma, mcusum) = charts(&known(2).estimated_from(10));
+    let damaged = |json: &str| json.replace(r#""centre":[0.0,0.0]"#, r#""centre":[0.0]"#);
+    assert!(serde_json::from_str::<Mewma>(&damaged(&serde_json::to_string(&mewma).unwrap())).is_err());
+    let json = serde_json::to_string(&mewma).unwrap().replace(r#""weighted":[0.0,0.0]"#, r#""weighted":[0.0,0.0,0.0]"#);
+    let longer = serde_json::from_str::<Mewma>(&json).unwrap().push(&[0.0, 0.0]);
+    assert_eq!(longer, Err(VectorError::Count { point: 1, got: 3, expected: 2 }));
+    let json = serde_json::to_string(&mcusum).unwrap().replace(r#""sums":[0.0,0.0]"#, r#""sums":[]"#);
+    let shorter = serde_json::from_str::<Mcusum>(&json).unwrap().push(&[0.0, 0.0]);
+    assert_eq!(shorter, Err(VectorError::Count { point: 1, got: 0, expected: 2 }));
+}

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MultivariateError, Reference, VARIABLES_MAX, VectorError, VectorPoint, check_values, finite, within};
+use super::{MultivariateError, Reference, VARIABLES_MAX, VectorError, VectorPoint, check_state, check_values, finite, within};
 
 /// What a MCUSUM chart is told before its first point, both in standard errors of the point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,7 @@ impl Mcusum {
     pub fn push(&mut self, values: &[f64]) -> Result<VectorPoint, VectorError> {
         let index = self.index.saturating_add(1);
         let McusumSettings { k, h } = self.settings;
+        check_state(&self.sums, &self.reference, index)?;
         check_values(values, self.reference.variables(), self.reference.values(), index)?;
         let mut next = [0.0; VARIABLES_MAX];
         for (variable, (next, now)) in next.iter_mut().zip(&self.sums).enumerate() {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MultivariateError, Reference, VARIABLES_MAX, VectorError, VectorPoint, check_values, finite, within};
+use super::{MultivariateError, Reference, VARIABLES_MAX, VectorError, VectorPoint, check_state, check_values, finite, within};
 
 /// Which covariance of the weighted mean a point is measured by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -65,6 +65,7 @@ impl Mewma {
     pub fn push(&mut self, values: &[f64]) -> Result<VectorPoint, VectorError> {
         let index = self.index.saturating_add(1);
         let MewmaSettings { lambda, limit, spread } = self.settings;
+        check_state(&self.weighted, &self.reference, index)?;
         check_values(values, self.reference.variables(), self.reference.values(), index)?;
         let mut next = [0.0; VARIABLES_MAX];
         for (variable, (next, now)) in next.iter_mut().zip(&self.weighted).enumerate() {

@@ -137,6 +137,12 @@ fn check_values(values: &[f64], variables: usize, expected: usize, point: u64) -
     }
 }
 
+/// Refuses to go on from a damaged checkpoint.
+fn check_state(state: &[f64], reference: &Reference, point: u64) -> Result<(), VectorError> {
+    let (got, expected) = (state.len(), reference.variables());
+    if got == expected { Ok(()) } else { Err(VectorError::Count { point, got, expected }) }
+}
+
 fn finite(statistic: f64, point: u64) -> Result<f64, VectorError> {
     if statistic.is_finite() { Ok(statistic) } else { Err(VectorError::TooFar { point }) }
 }

@@ -11,6 +11,7 @@ use crate::sum::Sum;
 
 /// Centre and covariance of a process in control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Reference {
     centre: Box<[f64]>,
     covariance: Covariance,
@@ -19,6 +20,25 @@ pub struct Reference {
     excluded: u32,
     /// Observations per subgroup.
     size: u32,
+}
+
+/// What a checkpoint holds, before it is known that its parts fit each other.
+#[derive(Deserialize)]
+struct Stored {
+    centre: Vec<f64>,
+    covariance: Covariance,
+    subgroups: Option<u32>,
+    excluded: u32,
+    size: u32,
+}
+
+impl TryFrom<Stored> for Reference {
+    type Error = MultivariateError;
+
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        let Stored { centre, covariance, subgroups, excluded, size } = stored;
+        Ok(Self { subgroups, excluded, ..Self::given(&centre, covariance, size)? })
+    }
 }
 
 impl Reference {

@@ -144,7 +144,7 @@ impl Cusum {
     pub fn shifted_mean(&self, size: u32) -> Option<f64> {
         let up = self.upper >= self.lower;
         let (sum, since) = if up { (self.upper, self.upper_since) } else { (self.lower, self.lower_since) };
-        let from_nothing = self.settings.head_start == 0.0 || since < self.index - self.started;
+        let from_nothing = self.settings.head_start == 0.0 || since < self.index.saturating_sub(self.started);
         if since == 0 || size == 0 || !from_nothing {
             return None;
         }

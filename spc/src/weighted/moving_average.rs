@@ -84,7 +84,7 @@ impl MovingAverage {
         }
         self.filled = (self.filled + 1).min(self.places.len());
         let remembered = &self.places[self.places.len() - self.filled..];
-        let w = real(self.filled);
+        let w = real(self.filled.max(1));
         // As distances from the centre, so that a process that sits on it gives exactly the centre.
         let statistic = centre + remembered.iter().map(|(mean, _)| mean - centre).sum::<f64>() / w;
         let se = sigma * remembered.iter().map(|(_, share)| share).sum::<f64>().sqrt() / w;
