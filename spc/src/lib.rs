@@ -24,6 +24,7 @@ pub mod batch;
 pub mod camera_error;
 pub mod capability;
 pub mod chart;
+pub mod dfq;
 pub mod distribution;
 pub mod gauge;
 pub mod limits;
