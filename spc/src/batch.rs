@@ -30,18 +30,6 @@ pub fn estimate(chart: ChartKind, samples: &[Sample], excluded: &[u64], settings
     Ok(feed(estimator, samples, excluded)?.limits()?)
 }
 
-/// As [`estimate`] for individuals, but moving ranges above the range chart's upper limit are left out of a second
-/// and final mean (screened once; Nelson 1982, JQT 14(3)). The moving range lines follow from the second mean.
-///
-/// # Errors
-/// [`BatchError`], naming the point where one is at fault.
-pub fn estimate_screened(samples: &[Sample], excluded: &[u64], settings: &Settings) -> Result<Limits, BatchError> {
-    let first = estimate(ChartKind::Individuals, samples, excluded, settings)?;
-    let ceiling = first.range.map_or(f64::MAX, |range| range.lines.ucl);
-    let estimator = Estimator::new(ChartKind::Individuals, settings)?.with_range_ceiling(ceiling);
-    Ok(feed(estimator, samples, excluded)?.limits()?)
-}
-
 fn feed(mut estimator: Estimator, samples: &[Sample], excluded: &[u64]) -> Result<Estimator, SampleError> {
     for (sample, number) in samples.iter().zip(1u64..) {
         if excluded.contains(&number) {

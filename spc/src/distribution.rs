@@ -225,6 +225,37 @@ pub fn poisson_up_to(count: f64, mean: f64) -> f64 {
     }
 }
 
+/// The smallest count of which this many or fewer among `size` have at least probability `p`.
+#[must_use]
+pub fn binomial_quantile(p: f64, size: f64, share: f64) -> f64 {
+    count_quantile(p, size, |count| binomial_up_to(count, size, share))
+}
+
+/// The smallest count of which this many or fewer events have at least probability `p` where `mean` are expected.
+#[must_use]
+pub fn poisson_quantile(p: f64, mean: f64) -> f64 {
+    count_quantile(p, f64::INFINITY, |count| poisson_up_to(count, mean))
+}
+
+/// The smallest whole number from 0 to `most` whose probability reaches `p`, give or take a rounding of it.
+fn count_quantile(p: f64, most: f64, up_to: impl Fn(f64) -> f64) -> f64 {
+    if p.is_nan() || !(0.0..=1.0).contains(&p) || up_to(0.0).is_nan() {
+        return f64::NAN;
+    }
+    let p = p * (1.0 - 64.0 * f64::EPSILON);
+    let (mut below, mut reached) = (-1.0, 1.0_f64);
+    while reached < most && up_to(reached) < p {
+        below = reached;
+        reached *= 2.0;
+    }
+    reached = reached.min(most);
+    while reached - below > 1.0 {
+        let middle = f64::midpoint(below, reached).floor();
+        if up_to(middle) >= p { reached = middle } else { below = middle }
+    }
+    reached
+}
+
 /// Natural logarithm of the gamma function, for positive `x`.
 #[must_use]
 pub fn ln_gamma(x: f64) -> f64 {

@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chart::{Chart, ChartKind, Observation, Point, Sample, SampleError};
-use crate::limits::{Estimator, Limits, Settings, SettingsError};
+use crate::limits::{Estimator, Learnt, Limits, Settings, SettingsError};
 use crate::rules::Hits;
 
 /// A streaming characteristic; see the module.
@@ -112,18 +112,19 @@ impl Monitor {
             Phase::Learning(estimator) => {
                 // Measured first, because the estimator numbers only what this phase I has seen.
                 self.chart.measure(sample, index)?;
-                let (statistic, range) = estimator.push(sample)?;
+                let Learnt { statistic, moving_range, within } = estimator.push(sample)?;
                 let unjudged = |statistic| Point { index, statistic, lines: None, signals: Hits::EMPTY };
                 let froze_limits = self.freeze_when_due(index);
-                Observation { point: unjudged(statistic), moving_range: range.map(unjudged), froze_limits }
+                let (moving_range, within) = (moving_range.map(unjudged), within.map(unjudged));
+                Observation { point: unjudged(statistic), moving_range, within, froze_limits }
             }
         };
         self.index = index;
         Ok(observation)
     }
 
-    /// Ends phase I if it has seen enough. Individuals of which no two were consecutive have no moving range yet and
-    /// go on learning.
+    /// Ends phase I if it has seen enough. Individuals of which no two were consecutive have no moving range yet, and
+    /// subgroups of one value no spread: they go on learning.
     fn freeze_when_due(&mut self, index: u64) -> bool {
         let Phase::Learning(estimator) = &mut self.phase else { return false };
         if estimator.used() < self.settings.phase_one_subgroups {

@@ -53,7 +53,7 @@ fn learns_then_freezes_then_judges() {
 fn the_usual_settings_are_those_of_the_books() {
     assert_eq!(Settings::values().phase_one_subgroups, 25);
     assert_eq!(Settings::values().rules, RuleSet::nelson());
-    assert_eq!(Settings::values().range_rules, RuleSet::only(&[Rule::Nelson1]));
+    assert_eq!(Settings::values().range_rules, RuleSet::nelson_1_to_4());
     assert_eq!(Settings::counts().rules, RuleSet::nelson_1_to_4());
 }
 

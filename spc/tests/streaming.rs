@@ -2,7 +2,7 @@
 //! trace, it never shows or stores a number that is not finite, and it follows a change of unit.
 
 use proptest::prelude::*;
-use spc::{ChartKind, Lines, Monitor, Observation, Point, RuleSet, Sample, Settings, batch};
+use spc::{ChartKind, Lines, Monitor, Observation, Point, RuleSet, Sample, Settings, Subgroup, batch};
 
 fn settings(phase_one_subgroups: u32, span: u32) -> Settings {
     let all = RuleSet::only(&spc::Rule::ALL);
@@ -16,7 +16,8 @@ fn run(monitor: &mut Monitor, samples: &[Sample]) -> Vec<Observation> {
 fn bits(observations: &[Observation]) -> Vec<u64> {
     let lines = |Lines { centre, lcl, ucl, se }: Lines| [centre, lcl, ucl, se];
     let point = |point: Point| std::iter::once(point.statistic).chain(point.lines.into_iter().flat_map(lines)).map(f64::to_bits);
-    observations.iter().flat_map(|x| point(x.point).chain(x.moving_range.into_iter().flat_map(point))).collect()
+    let spread = |x: &Observation| x.moving_range.into_iter().chain(x.within);
+    observations.iter().flat_map(|x| point(x.point).chain(spread(x).flat_map(point))).collect()
 }
 
 /// Values as gauges deliver them: few decimals, so that ties and points on the centre line happen.
@@ -31,9 +32,42 @@ fn counted(count: usize) -> impl Strategy<Value = Vec<Sample>> {
     prop::collection::vec(sample, count)
 }
 
+/// Subgroups of one to six values, most of them of the same size.
+fn subgroups(count: usize) -> impl Strategy<Value = Vec<Sample>> {
+    let values = prop::collection::vec((-40i32..40).prop_map(|x| 74.0 + f64::from(x) / 64.0), 6);
+    let size = prop_oneof![4 => Just(5usize), 1 => 1usize..=6];
+    let sample = (values, size).prop_map(|(values, size)| Sample::Subgroup(Subgroup::of(&values[..size]).expect("finite values")));
+    // The first two have a spread, so that every phase I here can be estimated from.
+    let first = Sample::Subgroup(Subgroup::of(&[73.0, 74.0, 74.5]).expect("finite values"));
+    prop::collection::vec(sample, count - 1).prop_map(move |rest| [vec![first], rest].concat())
+}
+
+fn of_subgroups() -> impl Strategy<Value = (ChartKind, Vec<Sample>)> {
+    use ChartKind::{BetweenWithinR, BetweenWithinS, MedianR, XbarR, XbarS};
+    (prop::sample::select(vec![XbarR, XbarS, MedianR, BetweenWithinR, BetweenWithinS]), subgroups(60))
+}
+
+fn rare_events() -> impl Strategy<Value = (ChartKind, Vec<Sample>)> {
+    let times = prop::collection::vec((0u32..4000).prop_map(|x| Sample::Value(f64::from(x) / 16.0)), 60);
+    let between = prop::collection::vec((0u32..300).prop_map(Sample::Tally), 60);
+    prop_oneof![times.prop_map(|samples| (ChartKind::T, samples)), between.prop_map(|samples| (ChartKind::G, samples))]
+}
+
+fn prime_charts() -> impl Strategy<Value = (ChartKind, Vec<Sample>)> {
+    let ratio = (-400i32..4000, 1u32..90).prop_map(|(x, n)| Sample::Ratio { amount: f64::from(x) / 8.0, size: f64::from(n) / 4.0 });
+    prop_oneof![
+        counted(60).prop_map(|samples| (ChartKind::LaneyP, samples)),
+        counted(60).prop_map(|samples| (ChartKind::LaneyU, samples)),
+        prop::collection::vec(ratio, 60).prop_map(|samples| (ChartKind::IPrime, samples)),
+    ]
+}
+
 fn any_case() -> impl Strategy<Value = (ChartKind, Vec<Sample>)> {
     let tallies = prop::collection::vec((0u32..30).prop_map(Sample::Tally), 60);
     prop_oneof![
+        of_subgroups(),
+        rare_events(),
+        prime_charts(),
         gauge_values(60).prop_map(|samples| (ChartKind::Individuals, samples)),
         counted(60).prop_map(|samples| (ChartKind::P, samples)),
         counted(60).prop_map(|samples| (ChartKind::Np, samples)),
@@ -43,10 +77,12 @@ fn any_case() -> impl Strategy<Value = (ChartKind, Vec<Sample>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// After every point: the limits are those of batch phase I, the points those of batch judgement.
     #[test]
-    fn streaming_is_batch((chart, samples) in any_case(), learn in 3u32..40) {
-        let settings = settings(learn, 3);
+    fn streaming_is_batch((chart, samples) in any_case(), learn in 3u32..40, share in prop::option::of(0.9f64..0.999)) {
+        let settings = Settings { probability: share, ..settings(learn, 3) };
         let mut monitor = Monitor::new(chart, settings).unwrap();
         let (phase_one, phase_two) = samples.split_at(usize::try_from(learn).unwrap());
         let learnt = run(&mut monitor, phase_one);

@@ -13,7 +13,7 @@ use super::process::{Survival, means, parameter_for, quantile, settled};
 use super::quadrature::number;
 use super::{AlarmError, open_share, shift, wanted_length, within};
 use crate::distribution::{normal_above, normal_below};
-use crate::rules::{Mixture, PartialWindow, Rule, RuleSet};
+use crate::rules::{Mixture, PartialWindow, Rule, RuleSet, Sides, ZoneRule};
 
 /// More product states than any rule set of the trade has; a guard against custom lengths that would fill the memory.
 const STATES_MAX: usize = 60_000;
@@ -216,6 +216,13 @@ fn patterns(rules: &RuleSet) -> Result<Vec<Pattern>, AlarmError> {
                 Mixture::BothSides => Pattern::Mixed { high: above(1.0), low: below(-1.0), n: lengths.mixture },
                 Mixture::AnySide => Pattern::Row { places: above(1.0) | below(-1.0), n: lengths.mixture },
             }],
+            Rule::Westgard12s => row(2.0, 1),
+            Rule::Westgard13s => row(3.0, 1),
+            Rule::Westgard22s => row(2.0, 2),
+            Rule::WestgardR4s => vec![Pattern::Mixed { high: above(2.0), low: below(-2.0), n: 2 }],
+            Rule::Westgard41s => row(1.0, 4),
+            Rule::Westgard10x => row(0.0, 10),
+            Rule::Custom1 | Rule::Custom2 | Rule::Custom3 | Rule::Custom4 => custom(rules, rule)?,
             Rule::Nelson3 | Rule::Nelson4 => {
                 return Err(AlarmError::Combination(
                     "trends and alternations compare neighbouring points and have no zone chain: leave Nelson 3 and 4 out",
@@ -224,6 +231,19 @@ fn patterns(rules: &RuleSet) -> Result<Vec<Pattern>, AlarmError> {
         });
     }
     Ok(patterns)
+}
+
+/// A pattern of the user's own; its line must be one of those that the chain knows.
+fn custom(rules: &RuleSet, rule: Rule) -> Result<Vec<Pattern>, AlarmError> {
+    let Some(ZoneRule { k, n, z, sides }) = rules.custom_pattern(rule) else { return Ok(Vec::new()) };
+    if !LINES.contains(&z) {
+        return Err(AlarmError::Combination("the chain has lines at 1, 2 and 3 sigma: give patterns of your own one of these"));
+    }
+    let window = |places| Pattern::Window { places, k, n, early: false };
+    Ok(match sides {
+        Sides::One => vec![window(above(z)), window(below(-z))],
+        Sides::Any => vec![window(above(z) | below(-z))],
+    })
 }
 
 /// What a pattern remembers: the points that may still count, newest in bit 0, and how many were seen.

@@ -6,12 +6,22 @@
 //! every number in a [`Point`] is finite.
 
 pub mod constants;
+mod lines;
+mod roots;
+mod sample;
+mod subgroup;
 mod window;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Limits, SettingsError};
+use crate::batch::{BatchError, estimate};
+use crate::limits::{Limits, Settings, SettingsError};
 use crate::rules::{Hits, Rule, RuleSet, Runs};
+pub(crate) use lines::KnownLines;
+pub(crate) use sample::Measured;
+pub use sample::{Sample, SampleError};
+pub(crate) use subgroup::median;
+pub use subgroup::{Subgroup, SubgroupError};
 pub(crate) use window::Window;
 
 /// Values and rates above this magnitude are refused: beyond it the arithmetic of limits could leave `f64`.
@@ -34,68 +44,50 @@ pub enum ChartKind {
     C,
     /// Defects per unit, Poisson. Montgomery, chapter 7.3.
     U,
+    /// Subgroup means with their ranges (X̄-R). Montgomery, chapter 6.2.
+    XbarR,
+    /// Subgroup means with their standard deviations (X̄-s). Montgomery, chapter 6.3.
+    XbarS,
+    /// Subgroup medians with their ranges. AIAG, Statistical Process Control, 2nd edition, chapter II.
+    MedianR,
+    /// Subgroup means as individuals, with moving ranges between and ranges within subgroups (I-MR-R). D. J. Wheeler,
+    /// Understanding Statistical Process Control, chapter 9.
+    BetweenWithinR,
+    /// As [`ChartKind::BetweenWithinR`], with standard deviations within subgroups (I-MR-S).
+    BetweenWithinS,
+    /// Proportion nonconforming whose variation between subgroups is not binomial (p'). D. B. Laney, "Improved control
+    /// charts for attributes", Quality Engineering 14(4), 2002, 531–537.
+    LaneyP,
+    /// Defects per unit whose variation between subgroups is not Poisson (u'). Laney, as above.
+    LaneyU,
+    /// Rates over areas of opportunity of any size, without an assumed distribution (I'). W. A. Taylor, "Normalized
+    /// individuals control chart", 2017.
+    IPrime,
+    /// Pieces between two events, geometric. J. C. Benneyan, "Number-between g-type statistical quality control charts",
+    /// Health Care Management Science 4, 2001, 305–318.
+    G,
+    /// Time between two events, exponential, judged after the power 1/3.6. L. S. Nelson, Journal of Quality Technology
+    /// 26(3), 1994, 239–240.
+    T,
 }
 
-/// What one subgroup delivered. Each chart takes exactly one of these shapes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What the spread chart of subgroups plots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sample {
-    /// One measured value: individuals.
-    Value(f64),
-    /// `count` among `size`: p and np (whole pieces), u (units or area of opportunity, may be fractional).
-    Counted {
-        /// Nonconforming pieces (p, np) or defects (u).
-        count: u32,
-        /// Pieces inspected (p, np) or units of opportunity (u).
-        size: f64,
-    },
-    /// Defects found in a subgroup that is always of the same size: c.
-    Tally(u32),
+pub enum SpreadStatistic {
+    /// Largest minus smallest value.
+    Range,
+    /// Sample standard deviation.
+    Sd,
 }
 
-/// Why a sample was refused. `point` is the number that it would have had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SampleError {
-    /// NaN or infinite value.
-    #[error("point {point} is not a finite number")]
-    NotFinite {
-        /// Number that the point would have had.
-        point: u64,
-    },
-    /// The value or rate is larger than [`MAGNITUDE_MAX`].
-    #[error("point {point} is larger than 1e100")]
-    TooLarge {
-        /// Number that the point would have had.
-        point: u64,
-    },
-    /// Size zero, negative, NaN or outside [`SIZE_RANGE`].
-    #[error("point {point}: a subgroup size must lie between 1e-9 and 1e15")]
-    Size {
-        /// Number that the point would have had.
-        point: u64,
-    },
-    /// p and np count whole pieces.
-    #[error("point {point}: the number of pieces inspected is not whole")]
-    SizeNotWhole {
-        /// Number that the point would have had.
-        point: u64,
-    },
-    /// More nonconforming pieces than pieces.
-    #[error("point {point}: {count} nonconforming pieces among fewer inspected")]
-    CountAboveSize {
-        /// Number that the point would have had.
-        point: u64,
-        /// The count that was offered.
-        count: u32,
-    },
-    /// The sample's shape is not the one that this chart takes.
-    #[error("point {point}: this sample does not belong on a {chart:?} chart")]
-    WrongSample {
-        /// Number that the point would have had.
-        point: u64,
-        /// The chart that refused it.
-        chart: ChartKind,
-    },
+impl SpreadStatistic {
+    pub(crate) fn of(self, subgroup: &Subgroup) -> f64 {
+        match self {
+            Self::Range => subgroup.range,
+            Self::Sd => subgroup.sd,
+        }
+    }
 }
 
 /// Centre line, control limits and standard error that one point is judged by.
@@ -162,8 +154,10 @@ impl Point {
 pub enum PairChart {
     /// Where the process is: the individuals, the proportion, the count, the rate.
     Location,
-    /// How much it varies: the moving range.
+    /// How much it varies from point to point: the moving range.
     Spread,
+    /// How much it varies within a subgroup: the range or standard deviation.
+    Within,
 }
 
 /// One rule that was hit, on one chart of the pair. Shown as `Nelson 2` or `Nelson 1 (spread)`.
@@ -180,6 +174,7 @@ impl std::fmt::Display for Signal {
         match self.chart {
             PairChart::Location => write!(f, "{}", self.rule),
             PairChart::Spread => write!(f, "{} (spread)", self.rule),
+            PairChart::Within => write!(f, "{} (within)", self.rule),
         }
     }
 }
@@ -189,8 +184,10 @@ impl std::fmt::Display for Signal {
 pub struct Observation {
     /// The point on the location chart.
     pub point: Point,
-    /// The point on the moving range chart: individuals only, and only once the span is full.
+    /// The point on the moving range chart: individuals and between/within, and only once the span is full.
     pub moving_range: Option<Point>,
+    /// The point on the chart of ranges or standard deviations within the subgroup; none of a single value.
+    pub within: Option<Point>,
     /// This sample was the last of phase I: limits exist from now on, and the next sample is judged by them.
     pub froze_limits: bool,
 }
@@ -198,56 +195,41 @@ pub struct Observation {
 impl Observation {
     /// Every rule hit at this sample, location first. Empty when the process gave no signal.
     pub fn signals(&self) -> impl Iterator<Item = Signal> + use<> {
-        let spread = self.moving_range.map_or(Hits::EMPTY, |point| point.signals);
+        let of = |point: Option<Point>| point.map_or(Hits::EMPTY, |point| point.signals);
         let on = |hits: Hits, chart| hits.iter().map(move |rule| Signal { rule, chart });
-        on(self.point.signals, PairChart::Location).chain(on(spread, PairChart::Spread))
+        let spread = on(of(self.moving_range), PairChart::Spread).chain(on(of(self.within), PairChart::Within));
+        on(self.point.signals, PairChart::Location).chain(spread)
     }
-}
-
-/// A checked sample: the statistic to plot and what phase I has to add up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) statistic: f64,
-    pub(crate) amount: f64,
-    pub(crate) size: f64,
 }
 
 impl ChartKind {
-    /// Refuses what cannot be plotted; what passes keeps all later arithmetic finite.
-    pub(crate) fn measure(self, sample: Sample, point: u64) -> Result<Measured, SampleError> {
-        let whole = |statistic| Measured { statistic, amount: statistic, size: 1.0 };
-        let measured = match (self, sample) {
-            (Self::Individuals, Sample::Value(value)) => whole(value),
-            (Self::C, Sample::Tally(count)) => whole(f64::from(count)),
-            (Self::P | Self::Np | Self::U, Sample::Counted { count, size }) => {
-                if !(SIZE_RANGE.0..=SIZE_RANGE.1).contains(&size) {
-                    return Err(SampleError::Size { point });
-                }
-                let amount = f64::from(count);
-                if self != Self::U && size.fract() != 0.0 {
-                    return Err(SampleError::SizeNotWhole { point });
-                }
-                if self != Self::U && amount > size {
-                    return Err(SampleError::CountAboveSize { point, count });
-                }
-                let statistic = if self == Self::Np { amount } else { amount / size };
-                Measured { statistic, amount, size }
-            }
-            _ => return Err(SampleError::WrongSample { point, chart: self }),
-        };
-        if !measured.statistic.is_finite() {
-            Err(SampleError::NotFinite { point })
-        } else if measured.statistic.abs() > MAGNITUDE_MAX {
-            Err(SampleError::TooLarge { point })
-        } else {
-            Ok(measured)
-        }
-    }
-
     /// Whether every point has the same lines. If not, order between points (trend, alternation) is read on the
     /// standardised scale, as the zones are.
     fn has_common_lines(self) -> bool {
-        matches!(self, Self::Individuals | Self::C)
+        matches!(self, Self::Individuals | Self::C | Self::G | Self::T | Self::BetweenWithinR | Self::BetweenWithinS)
+    }
+
+    pub(crate) fn takes_subgroups(self) -> bool {
+        self.within().is_some()
+    }
+
+    /// Whether a chart of moving ranges belongs to it.
+    pub(crate) fn has_moving_ranges(self) -> bool {
+        matches!(self, Self::Individuals | Self::BetweenWithinR | Self::BetweenWithinS)
+    }
+
+    /// Whether sigma comes from moving ranges of the points or of something made of them.
+    pub(crate) fn uses_span(self) -> bool {
+        self.has_moving_ranges() || matches!(self, Self::T | Self::LaneyP | Self::LaneyU)
+    }
+
+    /// What is plotted of the spread within subgroups.
+    pub fn within(self) -> Option<SpreadStatistic> {
+        match self {
+            Self::XbarR | Self::MedianR | Self::BetweenWithinR => Some(SpreadStatistic::Range),
+            Self::XbarS | Self::BetweenWithinS => Some(SpreadStatistic::Sd),
+            _ => None,
+        }
     }
 }
 
@@ -261,6 +243,10 @@ pub struct Chart {
     index: u64,
     runs: Runs,
     range_runs: Runs,
+    #[serde(default)]
+    within_runs: Runs,
+    /// The lines of the last size seen: a size that stays costs no square root and no quantile.
+    known: Option<KnownLines>,
 }
 
 impl Chart {
@@ -270,8 +256,8 @@ impl Chart {
     /// Limits that are not finite or that do not fit their chart, or run lengths that no pattern can have.
     pub fn new(limits: Limits, rules: RuleSet, range_rules: RuleSet) -> Result<Self, SettingsError> {
         limits.check()?;
-        rules.conventions().check()?;
-        range_rules.conventions().check()?;
+        rules.check()?;
+        range_rules.check()?;
         let window = Window::new(limits.range.map_or(1, |range| range.span));
         Ok(Self::following(limits, rules, range_rules, 0, window))
     }
@@ -279,7 +265,17 @@ impl Chart {
     /// Goes on where phase I ended: next number, and the last values as predecessors of the next moving range. The
     /// caller has checked what [`Chart::new`] checks.
     pub(crate) fn following(limits: Limits, rules: RuleSet, range_rules: RuleSet, index: u64, window: Window) -> Self {
-        Self { limits, rules, range_rules, window, index, runs: Runs::default(), range_runs: Runs::default() }
+        let runs = Runs::default();
+        Self { limits, rules, range_rules, window, index, runs, range_runs: runs, within_runs: runs, known: None }
+    }
+
+    /// Limits from a whole phase I: [`crate::batch::estimate`] by the name of the trade. Points in `excluded` (numbered
+    /// from 1) are plotted and judged later, but not learnt from.
+    ///
+    /// # Errors
+    /// [`crate::batch::BatchError`], naming the point where one is at fault.
+    pub fn phase_one(chart: ChartKind, samples: &[Sample], excluded: &[u64], settings: &Settings) -> Result<Limits, BatchError> {
+        estimate(chart, samples, excluded, settings)
     }
 
     /// Judges the next sample.
@@ -292,18 +288,31 @@ impl Chart {
         let measured = kind.measure(sample, index)?;
         self.index = index;
 
-        let statistic = measured.statistic;
-        let lines = self.limits.lines(measured.size);
-        let order = if kind.has_common_lines() { statistic } else { lines.standardise(statistic) };
-        let signals = self.runs.judge(statistic, order, &lines, &self.rules);
-        let point = Point { index, statistic, lines: Some(lines), signals };
+        let KnownLines { judging, shown, within, .. } = self.lines_of(&measured);
+        let Measured { statistic, judged, .. } = measured;
+        let order = if kind.has_common_lines() { judged } else { judging.standardise(judged) };
+        let signals = self.runs.judge(judged, order, &judging, &self.rules);
+        let point = Point { index, statistic, lines: Some(shown), signals };
 
         let moving_range = self.limits.range.and_then(|limits| {
             let range = self.window.push(statistic)?;
             let signals = self.range_runs.judge(range, range, &limits.lines, &self.range_rules);
             Some(Point { index, statistic: range, lines: Some(limits.lines), signals })
         });
-        Ok(Observation { point, moving_range, froze_limits: false })
+        let within = within.and_then(|lines| {
+            let spread = measured.within(kind.within())?;
+            let signals = self.within_runs.judge(spread, lines.standardise(spread), &lines, &self.range_rules);
+            Some(Point { index, statistic: spread, lines: Some(lines), signals })
+        });
+        Ok(Observation { point, moving_range, within, froze_limits: false })
+    }
+
+    fn lines_of(&mut self, measured: &Measured) -> KnownLines {
+        let size = measured.line_size();
+        match self.known {
+            Some(known) if known.size == size => known,
+            _ => *self.known.insert(KnownLines::of(&self.limits, size)),
+        }
     }
 
     /// Forgets every unfinished pattern, and the predecessors of the next moving range: what came before an
@@ -311,6 +320,7 @@ impl Chart {
     pub fn restart_runs(&mut self) {
         self.runs = Runs::default();
         self.range_runs = Runs::default();
+        self.within_runs = Runs::default();
         self.window.clear();
     }
 

@@ -5,19 +5,26 @@
 //! choice is a field of [`Conventions`], and the [`RuleSet`] carries it.
 
 mod conventions;
+mod crossings;
+mod custom;
 mod runs;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub use conventions::{Conventions, Counting, KOfN, Lengths, Mixture, PartialWindow, Ties, WINDOW_MAX};
+pub use crossings::{Crossings, CrossingsVerdict};
+pub use custom::{CUSTOM_MAX, Sides, ZoneRule};
 pub use runs::Runs;
+
+use crate::limits::SettingsError;
 
 /// One named run rule.
 ///
 /// Sources: Western Electric, Statistical Quality Control Handbook, 1956, section I-B (four tests for instability);
 /// L. S. Nelson, "The Shewhart control chart — tests for special causes", Journal of Quality Technology 16(4), 1984,
-/// 237–239 (eight tests). Lengths are those of the sources unless [`Lengths`] says otherwise.
+/// 237–239 (eight tests); J. O. Westgard and others, "A multi-rule Shewhart chart for quality control in clinical
+/// chemistry", Clinical Chemistry 27(3), 1981, 493–501 (six tests). Lengths are those of the sources unless [`Lengths`] says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -59,11 +66,41 @@ pub enum Rule {
     /// Eight points in a row beyond 1 sigma, some on either side: mixture.
     #[serde(rename = "nelson_8")]
     Nelson8,
+    /// One point beyond 2 sigma: a warning.
+    #[serde(rename = "westgard_1_2s")]
+    Westgard12s,
+    /// One point beyond 3 sigma.
+    #[serde(rename = "westgard_1_3s")]
+    Westgard13s,
+    /// Two points in a row beyond 2 sigma on one side.
+    #[serde(rename = "westgard_2_2s")]
+    Westgard22s,
+    /// Of two points in a row, one beyond 2 sigma above and one beyond 2 sigma below.
+    #[serde(rename = "westgard_r_4s")]
+    WestgardR4s,
+    /// Four points in a row beyond 1 sigma on one side.
+    #[serde(rename = "westgard_4_1s")]
+    Westgard41s,
+    /// Ten points in a row on one side of the centre line.
+    #[serde(rename = "westgard_10x")]
+    Westgard10x,
+    /// The first pattern of the user's own, see [`ZoneRule`].
+    #[serde(rename = "custom_1")]
+    Custom1,
+    /// The second pattern of the user's own.
+    #[serde(rename = "custom_2")]
+    Custom2,
+    /// The third pattern of the user's own.
+    #[serde(rename = "custom_3")]
+    Custom3,
+    /// The fourth pattern of the user's own.
+    #[serde(rename = "custom_4")]
+    Custom4,
 }
 
 impl Rule {
     /// Every rule, in the order in which [`Hits::iter`] gives them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 22] = [
         Self::WesternElectric1,
         Self::WesternElectric2,
         Self::WesternElectric3,
@@ -76,6 +113,16 @@ impl Rule {
         Self::Nelson6,
         Self::Nelson7,
         Self::Nelson8,
+        Self::Westgard12s,
+        Self::Westgard13s,
+        Self::Westgard22s,
+        Self::WestgardR4s,
+        Self::Westgard41s,
+        Self::Westgard10x,
+        Self::Custom1,
+        Self::Custom2,
+        Self::Custom3,
+        Self::Custom4,
     ];
 
     /// The name on the panel and in records: `WE 4`, `Nelson 2`.
@@ -93,6 +140,16 @@ impl Rule {
             Self::Nelson6 => "Nelson 6",
             Self::Nelson7 => "Nelson 7",
             Self::Nelson8 => "Nelson 8",
+            Self::Westgard12s => "Westgard 1-2s",
+            Self::Westgard13s => "Westgard 1-3s",
+            Self::Westgard22s => "Westgard 2-2s",
+            Self::WestgardR4s => "Westgard R-4s",
+            Self::Westgard41s => "Westgard 4-1s",
+            Self::Westgard10x => "Westgard 10x",
+            Self::Custom1 => "Custom 1",
+            Self::Custom2 => "Custom 2",
+            Self::Custom3 => "Custom 3",
+            Self::Custom4 => "Custom 4",
         }
     }
 }
@@ -103,10 +160,10 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A set of rules in two bytes: those hit at a point, or those that a chart watches. Serialised as a list of names.
+/// A set of rules in four bytes: those hit at a point, or those that a chart watches. Serialised as a list of names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<Rule>", into = "Vec<Rule>")]
-pub struct Hits(u16);
+pub struct Hits(u32);
 
 impl Hits {
     /// No rule.
@@ -126,12 +183,12 @@ impl Hits {
     /// This set and one more rule.
     #[must_use]
     pub const fn with(self, rule: Rule) -> Self {
-        Self(self.0 | 1 << rule as u16)
+        Self(self.0 | 1 << rule as u32)
     }
 
     /// This set, and one more rule if its pattern is complete; without a branch.
     pub(crate) fn with_if(self, rule: Rule, complete: bool) -> Self {
-        Self(self.0 | u16::from(complete) << rule as u16)
+        Self(self.0 | u32::from(complete) << rule as u32)
     }
 
     /// This set if the condition holds, else none.
@@ -147,7 +204,7 @@ impl Hits {
 
     /// Whether the rule is in the set.
     pub const fn contains(self, rule: Rule) -> bool {
-        self.0 & (1 << rule as u16) != 0
+        self.0 & (1 << rule as u32) != 0
     }
 
     /// Whether no rule is in the set.
@@ -185,10 +242,12 @@ impl From<Hits> for Vec<Rule> {
 }
 
 /// The rules that a chart watches, and the conventions by which it counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RuleSet {
     rules: Hits,
     conventions: Conventions,
+    #[serde(default)]
+    custom: [Option<ZoneRule>; CUSTOM_MAX],
 }
 
 impl RuleSet {
@@ -212,13 +271,64 @@ impl RuleSet {
 
     /// Just these rules, with the reference conventions. None at all is allowed: a chart that only draws.
     pub const fn only(rules: &[Rule]) -> Self {
-        Self { rules: Hits::of(rules), conventions: Conventions::REFERENCE }
+        Self { rules: Hits::of(rules), conventions: Conventions::REFERENCE, custom: [None; CUSTOM_MAX] }
+    }
+
+    /// The eight criteria of the automotive manual: Nelson's tests, with seven points on one side and a mixture on any
+    /// side. Source: AIAG, Statistical Process Control, 2nd edition, 2005, figure II.1.
+    pub const fn aiag() -> Self {
+        let mut conventions = Conventions { mixture: Mixture::AnySide, ..Conventions::REFERENCE };
+        conventions.lengths.side = 7;
+        Self::nelson().with_conventions(conventions)
+    }
+
+    /// Beyond the limits, nine on a side, a trend of six, 2 of 3, 4 of 5, and eight beyond 1 sigma on any side. Source:
+    /// Juran's Quality Handbook, 6th edition, chapter 18.
+    pub const fn juran() -> Self {
+        use Rule::*;
+        let conventions = Conventions { mixture: Mixture::AnySide, ..Conventions::REFERENCE };
+        Self::only(&[Nelson1, Nelson2, Nelson3, Nelson5, Nelson6, Nelson8]).with_conventions(conventions)
+    }
+
+    /// The six rules of Westgard's multirule chart, the warning among them.
+    pub const fn westgard() -> Self {
+        use Rule::*;
+        Self::only(&[Westgard12s, Westgard13s, Westgard22s, WestgardR4s, Westgard41s, Westgard10x])
+    }
+
+    /// The same rules and up to four more of one's own, "k of n beyond z sigma on one or both sides", which are hit as
+    /// [`Rule::Custom1`] to [`Rule::Custom4`] in this order. Further ones have no place and are ignored.
+    #[must_use]
+    pub fn with_custom(mut self, patterns: &[ZoneRule]) -> Self {
+        self.custom = [None; CUSTOM_MAX];
+        for ((place, pattern), rule) in self.custom.iter_mut().zip(patterns).zip(custom::RULES) {
+            *place = Some(*pattern);
+            self.rules = self.rules.with(rule);
+        }
+        self
+    }
+
+    /// The patterns of one's own.
+    pub(crate) const fn custom(&self) -> &[Option<ZoneRule>; CUSTOM_MAX] {
+        &self.custom
+    }
+
+    /// The pattern that is hit as this rule, if it is one of one's own.
+    pub fn custom_pattern(&self, rule: Rule) -> Option<ZoneRule> {
+        self.custom.iter().zip(custom::RULES).find(|(_, name)| *name == rule).and_then(|(pattern, _)| *pattern)
+    }
+
+    /// # Errors
+    /// A run length that no pattern can have or that is longer than a window, or a zone that is none.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.conventions.check()?;
+        self.custom.iter().flatten().try_for_each(ZoneRule::check)
     }
 
     /// The same rules, counted by other conventions.
     #[must_use]
     pub const fn with_conventions(self, conventions: Conventions) -> Self {
-        Self { rules: self.rules, conventions }
+        Self { rules: self.rules, conventions, custom: self.custom }
     }
 
     /// The rules watched.

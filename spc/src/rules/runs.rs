@@ -10,11 +10,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::conventions::{Conventions, Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX};
-use super::{Hits, Rule, RuleSet};
+use super::custom::RULES;
+use super::{CUSTOM_MAX, Hits, Rule, RuleSet, Sides, ZoneRule};
 use crate::chart::Lines;
 
 /// The rules that look at the newest point alone.
 const BEYOND: Hits = Hits::of(&[Rule::WesternElectric1, Rule::Nelson1]);
+const WESTGARD: Hits = RuleSet::westgard().rules();
+const CUSTOM: Hits = Hits::of(&RULES);
 
 /// What the unfinished patterns of one chart remember; nothing where no rule asks for more than the newest point.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -39,6 +42,26 @@ pub struct Runs {
     turned: u32,
     /// The newest point on the scale on which points are compared with each other.
     last: Option<f64>,
+    #[serde(default)]
+    westgard: Westgard,
+    /// Beyond the lines of the user's own patterns.
+    #[serde(default)]
+    custom: [Custom; CUSTOM_MAX],
+}
+
+/// Beyond 1 and 2 on the standard deviation index.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Westgard {
+    above_one: u32,
+    below_one: u32,
+    above_two: u32,
+    below_two: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Custom {
+    above: u32,
+    below: u32,
 }
 
 impl Runs {
@@ -55,7 +78,53 @@ impl Runs {
         }
         self.note_zones(statistic, lines);
         self.note_step(order, rules.conventions().ties);
-        self.complete(beyond, rules.conventions()).and(rules.rules())
+        let mut hits = self.complete(beyond, rules.conventions());
+        if !rules.rules().and(WESTGARD).is_empty() {
+            hits = self.westgard(statistic, lines, hits);
+        }
+        if !rules.rules().and(CUSTOM).is_empty() {
+            hits = self.custom(statistic, lines, rules.custom(), hits);
+        }
+        hits.and(rules.rules())
+    }
+
+    /// Westgard's rules are stated on the standard deviation index `(x − mean)/s`, wherever the limits of the chart are.
+    fn westgard(&mut self, statistic: f64, lines: &Lines, hits: Hits) -> Hits {
+        let index = if lines.has_zones() { (statistic - lines.centre) / lines.se } else { 0.0 };
+        let Westgard { above_one, below_one, above_two, below_two } = &mut self.westgard;
+        shift(above_one, index > 1.0);
+        shift(below_one, index < -1.0);
+        shift(above_two, index > 2.0);
+        shift(below_two, index < -2.0);
+        let Westgard { above_one, below_one, above_two, below_two } = self.westgard;
+        let either_side = |above, below, n| full(above, n) | full(below, n);
+        let range = (newest_set(above_two) & newest_set(below_two >> 1)) | (newest_set(below_two) & newest_set(above_two >> 1));
+        hits.with_if(Rule::Westgard12s, newest_set(above_two | below_two))
+            .with_if(Rule::Westgard13s, index.abs() > 3.0)
+            .with_if(Rule::Westgard22s, either_side(above_two, below_two, 2))
+            .with_if(Rule::WestgardR4s, range)
+            .with_if(Rule::Westgard41s, either_side(above_one, below_one, 4))
+            .with_if(Rule::Westgard10x, either_side(self.above_centre, self.below_centre, 10))
+    }
+
+    fn custom(&mut self, statistic: f64, lines: &Lines, patterns: &[Option<ZoneRule>; CUSTOM_MAX], hits: Hits) -> Hits {
+        let Lines { centre, se, .. } = *lines;
+        let zones = lines.has_zones();
+        let seen = self.seen;
+        let mut hits = hits;
+        for ((windows, pattern), rule) in self.custom.iter_mut().zip(patterns).zip(RULES) {
+            let Some(ZoneRule { k, n, z, sides }) = *pattern else { continue };
+            shift(&mut windows.above, zones & (statistic > centre + z * se));
+            shift(&mut windows.below, zones & (statistic < centre - z * se));
+            let beyond = match sides {
+                Sides::Any => windows.above | windows.below,
+                Sides::One if newest_set(windows.above) => windows.above,
+                Sides::One => windows.below,
+            };
+            let complete = full(seen, n) & newest_set(beyond) & ((beyond & newest(n)).count_ones() >= k);
+            hits = hits.with_if(rule, complete);
+        }
+        hits
     }
 
     fn note_zones(&mut self, statistic: f64, lines: &Lines) {

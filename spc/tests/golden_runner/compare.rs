@@ -101,6 +101,14 @@ impl Checker {
         self.absolute = strict;
     }
 
+    /// Compares with a relative tolerance of its own where the peer's numbers are known to be less exact.
+    pub fn loosened_to<T>(&mut self, relative: f64, compare: impl FnOnce(&mut Self) -> T) -> T {
+        let strict = std::mem::replace(&mut self.relative, relative);
+        let result = compare(self);
+        self.relative = strict;
+        result
+    }
+
     /// The points (from 1) at which the rule was hit, exactly.
     pub fn rule_points(&mut self, path: &str, rule: Rule, hits: &[Hits]) {
         let Some(expected) = self.expected(path).cloned() else { return };

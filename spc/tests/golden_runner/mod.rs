@@ -6,10 +6,14 @@
 
 mod agreement_cases;
 mod arl_cases;
+mod basics_cases;
 mod capability_cases;
 mod cases;
+mod charts_cases;
+mod charts_fields;
 mod compare;
 mod gauge_cases;
+mod rules_cases;
 mod sampling_cases;
 mod studies_cases;
 mod time_cases;
