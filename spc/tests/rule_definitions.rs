@@ -2,7 +2,7 @@
 //! and the Western Electric handbook would: slow, with nothing remembered between points.
 
 use proptest::prelude::*;
-use spc::rules::{Counting, KOfN, Mixture, PartialWindow, Ties};
+use spc::rules::{Counting, KOfN, Mixture, PartialWindow, Sides, Ties, ZoneRule};
 use spc::{Chart, Conventions, Hits, Limits, Rule, RuleSet, Sample, Settings};
 
 const ONE_IN: f64 = 4.0;
@@ -65,6 +65,24 @@ fn alternates(series: &[f64], length: u32) -> bool {
     })
 }
 
+/// Patterns of the user's own, on a line that quarters of sigma hit.
+const CUSTOM: [ZoneRule; 2] = [ZoneRule { k: 3, n: 4, z: 1.5, sides: Sides::One }, ZoneRule { k: 2, n: 6, z: 2.5, sides: Sides::Any }];
+
+fn one_side_beyond(series: &[f64], n: u32, line: f64) -> bool {
+    all(last(series, n), |z| z > line) || all(last(series, n), |z| z < -line)
+}
+
+fn custom(series: &[f64], pattern: &ZoneRule) -> bool {
+    let ZoneRule { k, n, z: line, sides } = *pattern;
+    let Some(window) = last(series, n) else { return false };
+    let newest = window[window.len() - 1];
+    let enough = |beyond: &dyn Fn(f64) -> bool| beyond(newest) && window.iter().filter(|z| beyond(**z)).count() >= usize_of(k);
+    match sides {
+        Sides::One => enough(&|z| z > line) || enough(&|z| z < -line),
+        Sides::Any => enough(&|z| z.abs() > line),
+    }
+}
+
 /// Rules hit at the newest point of a standardised series.
 fn defined(series: &[f64], c: &Conventions) -> Hits {
     let newest = series[series.len() - 1];
@@ -88,6 +106,14 @@ fn defined(series: &[f64], c: &Conventions) -> Hits {
         (Rule::Nelson6, one),
         (Rule::Nelson7, all(last(series, lengths.stratification), |z| z.abs() <= 1.0)),
         (Rule::Nelson8, all(mixture, |z| z.abs() > 1.0) && (both || c.mixture == Mixture::AnySide)),
+        (Rule::Westgard12s, newest.abs() > 2.0),
+        (Rule::Westgard13s, newest.abs() > 3.0),
+        (Rule::Westgard22s, one_side_beyond(series, 2, 2.0)),
+        (Rule::WestgardR4s, last(series, 2).is_some_and(|pair| pair[0].max(pair[1]) > 2.0 && pair[0].min(pair[1]) < -2.0)),
+        (Rule::Westgard41s, one_side_beyond(series, 4, 1.0)),
+        (Rule::Westgard10x, one_side(10)),
+        (Rule::Custom1, custom(series, &CUSTOM[0])),
+        (Rule::Custom2, custom(series, &CUSTOM[1])),
     ];
     Hits::of(&found.into_iter().filter(|(_, hit)| *hit).map(|(rule, _)| rule).collect::<Vec<_>>())
 }
@@ -132,7 +158,7 @@ proptest! {
     #[test]
     fn the_engine_is_the_definition(series in series(), conventions in conventions()) {
         let limits = Limits::given(0.0, 1.0, &Settings::values()).unwrap();
-        let rules = RuleSet::only(&Rule::ALL).with_conventions(conventions);
+        let rules = RuleSet::only(&Rule::ALL).with_conventions(conventions).with_custom(&CUSTOM);
         let mut chart = Chart::new(limits, rules, rules).unwrap();
         for (index, z) in series.iter().enumerate() {
             let got = chart.push(Sample::Value(*z)).unwrap().point.signals;
