@@ -4,10 +4,9 @@ use serde_json::Value;
 use spc::capability::fit::{Family, Fitted};
 use spc::capability::percentile::{Percentiles, expected};
 use spc::capability::{Confidence, Indices, Outside, TargetFreedom, Within, WithinMethod};
-use spc::chart::constants::d2;
 use spc::normality::anderson_darling;
 use spc::univariate::Summary;
-use spc::{Capability, Specification};
+use spc::{Capability, Constants, Specification};
 
 use super::Checker;
 use super::cases::{Step, failed, unsupported};
@@ -43,35 +42,31 @@ fn within(case: &Value, data: &[f64], printed: bool) -> Step<Option<Within>> {
     let settings = &case["settings"];
     let chart = settings["chart"].as_str();
     let method = settings["sigma_method"].as_str();
-    if chart == Some("xbar.one") || method == Some("MR") {
-        let span = settings["mr_span"].as_u64().and_then(|span| span.try_into().ok()).unwrap_or(2);
-        let within = Within::of_moving_ranges(data, span).map_err(failed)?;
-        return Ok(Some(rounded(within, span, printed)));
-    }
+    let constants = if printed { Constants::Printed } else { Constants::Exact };
     if chart.is_none() && method.is_none() {
         return Ok(None);
     }
+    if chart == Some("xbar.one") || method == Some("MR") {
+        let span = settings["mr_span"].as_u64().and_then(|span| span.try_into().ok()).unwrap_or(2);
+        let within = if method == Some("SD") { Within::of_all(data) } else { Within::of_moving_ranges(data, span, constants) };
+        return within.map(Some).map_err(failed);
+    }
     let subgroups = subgroups(&case["input"]);
+    // qcc goes over to pooling where ranges of large subgroups waste too much.
+    let large = subgroups.iter().any(|subgroup| subgroup.len() > 25);
     let method = match method {
+        None if large => WithinMethod::Pooled,
         None | Some("UWAVE-R" | "xbar-R") => WithinMethod::MeanRange,
+        Some("MVLUE-R") => WithinMethod::WeightedRange,
         Some("UWAVE-SD" | "xbar-S" | "xbar-s") => WithinMethod::MeanStdDev,
+        Some("MVLUE-SD") => WithinMethod::WeightedStdDev,
         Some("RMSDF" | "pooled") => WithinMethod::Pooled,
         Some(other) => return unsupported(format!("sigma method {other}")),
     };
-    let within = Within::of_subgroups(&subgroups, method).map_err(failed)?;
-    let sizes: std::collections::BTreeSet<usize> = subgroups.iter().map(Vec::len).collect();
-    let ranges = method == WithinMethod::MeanRange;
-    let size = sizes.first().filter(|_| sizes.len() == 1).and_then(|size| u32::try_from(*size).ok());
-    let within = size.filter(|_| ranges).map_or(within, |size| rounded(within, size, printed));
+    let within = Within::of_subgroups(&subgroups, method, constants).map_err(failed)?;
     // qcc counts all readings for the Cp family, as the notes of its cases say.
     let freedom = if chart.is_some() { (data.len() - 1) as f64 } else { within.freedom };
     Ok(Some(Within { freedom, ..within }))
-}
-
-/// As if d2 had been read from the printed table.
-fn rounded(within: Within, size: u32, printed: bool) -> Within {
-    let factor = d2(size).filter(|_| printed).map_or(1.0, |exact| exact / ((exact * 1000.0).round() / 1000.0));
-    Within { sigma: within.sigma * factor, ..within }
 }
 
 fn subgroups(input: &Value) -> Vec<Vec<f64>> {
