@@ -140,6 +140,18 @@ mod tests {
         assert!((Summary::of(&far).unwrap().std_dev - (250.0_f64 / 999.0).sqrt()).abs() < 1e-15);
     }
 
+    /// NIST Statistical Reference Datasets, NumAcc4: 10000000.2, then 500 times 10000000.1 and 10000000.3; certified mean
+    /// 10000000.2, standard deviation 0.1, lag-1 autocorrelation −0.999. The readings themselves are only exact to 1e-9.
+    #[test]
+    fn agrees_with_the_hardest_certified_data() {
+        let mut data = vec![10_000_000.2];
+        (0..500).for_each(|_| data.extend([10_000_000.1, 10_000_000.3]));
+        let summary = Summary::of(&data).unwrap();
+        assert!((summary.mean - 10_000_000.2).abs() < 2e-9);
+        assert!((summary.std_dev - 0.1).abs() < 1e-9);
+        assert!((summary.lag1_autocorrelation.unwrap() + 0.999).abs() < 1e-8);
+    }
+
     #[test]
     fn refuses_by_place_and_leaves_the_state() {
         assert_eq!(Summary::of(&[1.0, f64::INFINITY]), Err(StudyError::NotFinite { place: 2, value: f64::INFINITY }));

@@ -26,7 +26,7 @@ pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
     if settings.get("model").is_some() {
         return correlation(rows, settings, confidence, checker);
     }
-    let ranked = ["W", "w", "kendall_w", "Wt", "kendall"].iter().any(|name| checker.expected(name).is_some());
+    let ranked = checker.expected("kappa").is_none();
     if numeric && ranked {
         return concordance(rows, checker);
     }
@@ -104,15 +104,26 @@ fn correlation(rows: &[Value], settings: &Value, confidence: f64, checker: &mut 
 
 fn concordance(rows: &[Value], checker: &mut Checker) -> Step<()> {
     let found = kendall(&rows.iter().map(flat).collect::<Vec<_>>()).map_err(failed)?;
-    for name in ["W", "w", "kendall_w", "Wt", "kendall"] {
-        checker.number(name, found.w);
+    let (real_rows, raters) = (rows.len() as f64, rows.first().map_or(0, |row| flat(row).len()) as f64);
+    let names: Vec<String> = case_fields(checker);
+    for name in names {
+        let value = match name.to_lowercase().as_str() {
+            "subjects" | "n" => real_rows,
+            "raters" | "m" => raters,
+            "df" => found.freedom,
+            "p" | "p_value" => found.p,
+            statistic if statistic.starts_with("chi") || statistic.starts_with("stat") => found.chi_square,
+            _ => found.w,
+        };
+        checker.number(&name, value);
     }
-    for name in ["chisq", "chi_square", "chi2", "statistic"] {
-        checker.number(name, found.chi_square);
-    }
-    checker.number("df", found.freedom);
-    checker.number("p", found.p);
     Ok(())
+}
+
+/// Names of the numeric fields that the case expects.
+fn case_fields(checker: &Checker) -> Vec<String> {
+    let fields = checker.all().as_object().into_iter().flatten();
+    fields.filter(|(_, value)| value.is_number()).map(|(name, _)| name.clone()).collect()
 }
 
 fn whole_study(input: &Value, settings: &Value, confidence: f64, checker: &mut Checker) -> Step<()> {

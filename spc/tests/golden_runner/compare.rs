@@ -49,6 +49,11 @@ impl Checker {
         self.expected.pointer(&format!("/{path}"))
     }
 
+    /// All that the case expects.
+    pub fn all(&self) -> &Value {
+        &self.expected
+    }
+
     /// A series against an array, or against a single number or an array of one where all points share it.
     pub fn series(&mut self, path: &str, got: &[f64]) {
         let optional: Vec<_> = got.iter().map(|value| Some(*value)).collect();
