@@ -7,6 +7,10 @@
 //! [`multivariate`] (variables that move together), [`short_run`] (many parts, few pieces of each) and [`autocorrelation`]
 //! (values that remember their predecessor).
 //!
+//! Studies answer the questions beside the charts: [`capability`] (does the process fit its specification; [`normality`],
+//! [`tolerance`], [`univariate`] serve it), [`gauge`] (can the gauge, or the camera, be believed), [`sampling`] (what an
+//! incoming plan lets through), [`pareto`] (what to mend first), [`dfq`] (the values, for other programs).
+//!
 //! Invariants:
 //! * **Pure.** No clock, thread, I/O, log or hash order. What is computed for a point uses `+ - * /` and `sqrt` alone, so the
 //!   same points give the same bits on every target with IEEE 754 doubles; studies also use [`distribution`].

@@ -149,6 +149,19 @@ impl Capability {
     /// Source: ISO 22514-2:2017; Montgomery, Introduction to Statistical Quality Control, chapter 8; intervals: A. F. Bissell,
     /// Applied Statistics 39 (1990) 331–340 (Cpk), R. A. Boyles, Journal of Quality Technology 23 (1991) 17–26 (Cpm).
     ///
+    /// ```
+    /// use spc::capability::{Capability, Confidence, Specification, Within};
+    /// use spc::Constants;
+    ///
+    /// let bores = [12.003, 12.001, 11.998, 12.004, 12.002, 11.999, 12.000, 12.001];
+    /// let drawing = Specification::new(Some(11.98), Some(12.02), None)?;
+    /// let short_term = Within::of_moving_ranges(&bores, 2, Constants::Exact)?;
+    /// let study = Capability::of(&bores, Some(short_term), &drawing, Confidence::level(0.95))?;
+    /// let cpk = study.potential.map(|indices| indices.nearest);
+    /// assert!(cpk.is_some_and(|cpk| cpk.low < cpk.value && cpk.value > 1.33));
+    /// # Ok::<(), spc::study::StudyError>(())
+    /// ```
+    ///
     /// # Errors
     /// Fewer than two readings, NaN or infinite ones, readings that do not vary, a confidence not between 0 and 1.
     pub fn of(data: &[f64], within: Option<Within>, specification: &Specification, confidence: Confidence) -> Result<Self, StudyError> {

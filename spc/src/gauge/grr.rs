@@ -122,6 +122,23 @@ pub struct GaugeStudy {
 /// Source: AIAG, Measurement Systems Analysis, 4th edition, chapter III B and appendix A; R. K. Burdick, C. M. Borror,
 /// D. C. Montgomery, Journal of Quality Technology 35 (2003) 342–354 (intervals).
 ///
+/// ```
+/// use spc::gauge::Reading;
+/// use spc::gauge::grr::{GrrSettings, crossed};
+///
+/// // Two cameras, three parts, two looks each, in mm.
+/// let looks = [("1", [4.01, 4.02], [4.00, 4.01]), ("2", [4.31, 4.30], [4.30, 4.29]), ("3", [4.62, 4.61], [4.60, 4.61])];
+/// let reading = |part, appraiser, value| Reading { part, appraiser, value };
+/// let readings: Vec<Reading> = looks
+///     .iter()
+///     .flat_map(|(part, left, right)| left.map(|value| reading(*part, "left", value)).into_iter().chain(right.map(|value| reading(*part, "right", value))))
+///     .collect();
+/// let study = crossed(&readings, &GrrSettings { tolerance: Some(0.5), ..GrrSettings::default() })?;
+/// assert!(study.gauge.percent_tolerance.is_some_and(|percent| percent < 20.0));
+/// assert!(study.distinct_categories.is_some_and(|classes| classes >= 5.0));
+/// # Ok::<(), spc::study::StudyError>(())
+/// ```
+///
 /// # Errors
 /// Fewer than two parts, appraisers or trials; unequal numbers of trials; NaN or infinite readings, by place; readings that do
 /// not vary; settings outside their range.

@@ -5,8 +5,10 @@
 //! number, is constant along diagonals: one row of numbers describes a whole table. The tests check the properties that the
 //! standard states (risk at the AQL, monotony, arrows that end).
 //!
-//! Source: structure of MIL-STD-105E (1989) tables I, II-A, II-B, which ISO 2859-1:1989 and :1999 (tables 1, 2-A, 2-B) share.
-//! Reduced inspection is not here: its numbers differ between these editions and wait for the standard's own text.
+//! Source: structure of MIL-STD-105E (1989) tables I, II-A, II-B, which ISO 2859-1 (tables 1, 2-A, 2-B) shares. The tables were
+//! rebuilt from that structure, not copied from the printed pages: compare a plan with your copy of the standard before it
+//! enters a contract. Reduced inspection is not here: its numbers differ between MIL-STD-105E and ISO 2859-1:1999, and no copy
+//! of the standard was at hand to check them against.
 //!
 //! Invariants: every cell resolves to a plan; the resolved plan's sample size goes with its letter, not with the letter asked for.
 
