@@ -51,3 +51,42 @@ pub fn judge(limits: Limits, rules: RuleSet, range_rules: RuleSet, samples: &[Sa
     let points = samples.iter().map(|sample| chart.push(*sample)).collect::<Result<_, _>>()?;
     Ok(points)
 }
+
+/// A stretch of a series with limits of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Its limits, from all of its points that are not excluded.
+    pub limits: Limits,
+    /// Its points, numbered from 1 within the stage. No run and no moving range reaches across a stage.
+    pub observations: Vec<Observation>,
+}
+
+/// Staged limits: a known change of the process (another supplier, a rebuilt fixture) starts a new phase I. `starts` are the numbers
+/// (from 1, rising) of the points that open a new stage; `excluded` counts through the whole series. Each stage's
+/// limits name those of the stage before as predecessor.
+///
+/// # Errors
+/// [`BatchError`], naming the point (within its stage) where one is at fault; a stage without points is too short.
+pub fn staged(
+    chart: ChartKind,
+    samples: &[Sample],
+    starts: &[u64],
+    excluded: &[u64],
+    settings: &Settings,
+) -> Result<Vec<Stage>, BatchError> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut from = 0_usize;
+    let ends = starts.iter().map(|start| usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX));
+    for end in ends.chain([samples.len()]) {
+        let stage = samples.get(from..end.min(samples.len())).unwrap_or_default();
+        let before = u64::try_from(from).unwrap_or(u64::MAX);
+        let left_out: Vec<u64> = excluded.iter().filter_map(|point| point.checked_sub(before)).collect();
+        let predecessor = stages.last().map(|stage| stage.limits.revision);
+        let revision = predecessor.unwrap_or(0).saturating_add(1);
+        let limits = Limits { revision, predecessor, ..estimate(chart, stage, &left_out, settings)? };
+        let observations = judge(limits, settings.rules, settings.range_rules, stage)?;
+        stages.push(Stage { limits, observations });
+        from = end;
+    }
+    Ok(stages)
+}

@@ -13,10 +13,12 @@
 //!
 //! Invariants:
 //! * **Pure.** No clock, thread, I/O, log or hash order. What is computed for a point uses `+ - * /` and `sqrt` alone, so the
-//!   same points give the same bits on every target with IEEE 754 doubles; studies also use [`distribution`].
+//!   same points give the same bits on every target with IEEE 754 doubles; studies also use [`distribution`], and so do
+//!   probability limits, once for every subgroup size.
 //! * **Streaming is batch.** After every point the streaming result equals, to the bit, what [`batch`] gives for the
 //!   same prefix.
-//! * **Fixed memory.** `push` neither allocates nor loops over history; history belongs to the caller.
+//! * **Fixed memory.** `push` neither allocates nor loops over history; history belongs to the caller. (The constants of a
+//!   subgroup size of up to 100 are integrated when the process first meets it, which takes milliseconds and memory.)
 //! * **No NaN, no infinity**, neither accepted nor produced nor stored. A point that cannot be judged is refused with
 //!   an error that names it, and leaves the state as it was.
 //! * **State is a value.** Everything stored is `Clone + PartialEq + Serialize + Deserialize`; a monitor that was

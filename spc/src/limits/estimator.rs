@@ -260,9 +260,14 @@ impl Estimator {
             Some(known) => known,
             None => self.within.sigma(method)?,
         };
-        let averaged = self.within.sizes.value() > 0.0 && spread_centre == SpreadCentre::Average;
         let own_size = known_sigma.is_none() && method == SigmaMethod::PooledSdOwnSize;
-        let centre = if averaged { Some(self.within.spread.value() / self.within.sizes.value()) } else { own_size.then_some(sigma) };
+        let centre = if own_size {
+            Some(sigma)
+        } else if spread_centre == SpreadCentre::Average && self.within.sizes.value() > 0.0 {
+            Some(self.within.spread.value() / self.within.sizes.value())
+        } else {
+            None
+        };
         let within = self.chart.within().map(|statistic| WithinLimits { statistic, sigma, centre, own_size, constants });
         let Some(factors) = self.factors else { return Some(Limits { sigma, within, ..blank }) };
         let mean_range = self.mean_range(&self.ranges, self.range_count, &self.kept_ranges)?;

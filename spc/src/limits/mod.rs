@@ -5,6 +5,7 @@
 //! without variation gives limits that collapse on the centre line (`sigma` 0), not NaN.
 
 mod estimator;
+mod revision;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chart::constants::{SUBGROUP_MAX, d2, d3};
 use crate::chart::{ChartKind, Lines, MAGNITUDE_MAX, SpreadStatistic};
 pub use estimator::{Estimator, Learnt, TooFew};
+pub use revision::{DataUsed, Exclusion, Revision, RevisionError, SignOff};
 pub use settings::{Constants, Gaps, Geometric, Settings, SettingsError, SigmaMethod, SpreadCentre};
 use settings::{check_width, three_decimals};
 
@@ -149,6 +151,15 @@ impl Limits {
             dispersion: None,
             geometric: settings.geometric,
         }
+    }
+
+    /// How much the subgroups' true means vary by themselves, where subgroups have this size: `√(σ² − σ_within²/n)`, 0
+    /// where the means vary no more than the spread within explains. `None` for charts other than between/within.
+    ///
+    /// Source: D. J. Wheeler, Understanding Statistical Process Control, chapter 9 (three-way charts).
+    pub fn between_sigma(&self, size: f64) -> Option<f64> {
+        let within = self.within.filter(|_| self.range.is_some() && size > 0.0)?;
+        Some((self.sigma * self.sigma - within.sigma * within.sigma / size).max(0.0).sqrt())
     }
 
     /// The median of a g chart that draws it; of a mean that is given, ln 2 of it.

@@ -72,7 +72,8 @@ fn overdispersion(case: &Value, checker: &mut Checker) -> Step<()> {
     let counts = counts.collect::<Step<Vec<_>>>()?;
     let test = match case["settings"]["type"].as_str() {
         Some("binomial") => Overdispersion::binomial(&counts),
-        Some("poisson") => Overdispersion::poisson(&counts),
+        // The peer takes counts of one size here, whatever sizes a case lists.
+        Some("poisson") => Overdispersion::poisson(&counts.iter().map(|(count, _)| (*count, 1.0)).collect::<Vec<_>>()),
         other => return unsupported(format!("overdispersion of {other:?}")),
     };
     let test = test.map_err(failed)?;
