@@ -7,10 +7,8 @@ mod seeded;
 use proptest::prelude::*;
 use seeded::Seeded;
 use spc::alarm::{CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides};
-use spc::weighted::{
-    Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
-};
-use spc::{Point, Rule, SampleError};
+use spc::weighted::{Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, Process};
+use spc::{Point, Rule, SampleError, Settings};
 
 /// Values as gauges deliver them: few decimals, so that ties and points on the centre happen and small sums are exact.
 fn subgroups(count: usize) -> impl Strategy<Value = Vec<Vec<f64>>> {
@@ -98,7 +96,7 @@ proptest! {
     /// After every point, and through a checkpoint at every point.
     #[test]
     fn streaming_is_batch(data in subgroups(25), limits in widths(), head_start in 0.0f64..4.0) {
-        let process = Process::phase_one(&data[..12], &[3], &PhaseOne::default()).unwrap();
+        let process = Process::phase_one(&data[..12], &[3], &Settings::values()).unwrap();
         prop_assume!(process.sigma > 0.0);
         let ewma = Ewma::new(process, EwmaSettings { limits, ..EwmaSettings::default() }).unwrap();
         let cusum = Cusum::new(process, CusumSettings { head_start, ..CusumSettings::default() }).unwrap();
@@ -123,7 +121,7 @@ proptest! {
         centre in prop::num::f64::ANY,
         sigma in prop::num::f64::ANY,
     ) {
-        if let Ok(process) = Process::phase_one(&data, &[], &PhaseOne::default()) {
+        if let Ok(process) = Process::phase_one(&data, &[], &Settings::values()) {
             prop_assert!(process.centre.is_finite() && process.sigma.is_finite());
         }
         let process = Process::given(centre, sigma).or_else(|_| Process::given(0.0, 1.0)).unwrap();
@@ -159,7 +157,7 @@ proptest! {
     fn unit_sign_and_order_change_no_signal(data in subgroups(40), power in -20i32..20) {
         let charts = |by: f64| {
             let data: Vec<Vec<f64>> = data.iter().map(|x| x.iter().map(|x| by * x).collect()).collect();
-            let process = Process::phase_one(&data[..20], &[], &PhaseOne::default()).unwrap();
+            let process = Process::phase_one(&data[..20], &[], &Settings::values()).unwrap();
             let ewma = Ewma::new(process, EwmaSettings::default()).unwrap().batch(&data).unwrap();
             (ewma, Cusum::new(process, CusumSettings::default()).map(|chart| chart.batch(&data).unwrap()))
         };
@@ -176,7 +174,7 @@ proptest! {
             prop_assert_eq!((a.upper, a.lower, a.upper_since, a.lower_since), (c.lower, c.upper, c.lower_since, c.upper_since));
         }
         let reversed: Vec<Vec<f64>> = data.iter().map(|x| x.iter().rev().copied().collect()).collect();
-        let of = |data: &[Vec<f64>]| Process::phase_one(data, &[], &PhaseOne::default()).unwrap();
+        let of = |data: &[Vec<f64>]| Process::phase_one(data, &[], &Settings::values()).unwrap();
         prop_assert_eq!(of(&data), of(&reversed));
     }
 }

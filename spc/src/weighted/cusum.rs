@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{PhaseOne, Process, ProcessError, summarise};
+use super::{Process, ProcessError, summarise};
 use crate::chart::SampleError;
+use crate::limits::Settings;
 
 /// What a CUSUM chart is told before its first point, all in standard errors of the point.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -89,13 +90,13 @@ impl Cusum {
         Ok(Self { process, settings, upper: head_start, lower: head_start, upper_since: 0, lower_since: 0, started: 0, index: 0 })
     }
 
-    /// A chart at its first point, both sums at the head start, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// A chart at its first point, both sums at the head start, by a process estimated from phase I as [`Process::phase_one`] usually does;
     /// subgroups in `excluded` (numbered from 1) are left out.
     ///
     /// # Errors
     /// [`ProcessError`], naming the subgroup where one is at fault.
     pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: CusumSettings) -> Result<Self, ProcessError> {
-        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
+        Self::new(Process::phase_one(subgroups, excluded, &Settings::values())?, settings)
     }
 
     /// Judges the next subgroup.

@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{PhaseOne, Process, ProcessError, summarise};
+use super::{Process, ProcessError, summarise};
 use crate::chart::{Lines, Point, SampleError};
+use crate::limits::Settings;
 use crate::rules::{Rule, RuleSet, Runs};
 
 /// Which standard error the limits are multiples of.
@@ -80,7 +81,7 @@ impl Ewma {
         let EwmaSettings { lambda, width, rules, .. } = settings;
         setting("lambda", lambda, (1e-4..=1.0).contains(&lambda), "between 0.0001 and 1")?;
         setting("width", width, width > 0.0 && width <= 1000.0, "above 0 and at most 1000")?;
-        rules.conventions().check()?;
+        rules.check()?;
         Ok(Self::fresh(process, settings, 0))
     }
 
@@ -89,13 +90,13 @@ impl Ewma {
         Self { process, settings, value: process.centre, left: 1.0, variance: 0.0, narrowing: 0.5, runs, index }
     }
 
-    /// A chart at its first point, starting on the centre, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// A chart at its first point, starting on the centre, by a process estimated from phase I as [`Process::phase_one`] usually does;
     /// subgroups in `excluded` (numbered from 1) are left out.
     ///
     /// # Errors
     /// [`ProcessError`], naming the subgroup where one is at fault.
     pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: EwmaSettings) -> Result<Self, ProcessError> {
-        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
+        Self::new(Process::phase_one(subgroups, excluded, &Settings::values())?, settings)
     }
 
     /// Judges the next subgroup: `zₜ = λ x̄ₜ + (1 − λ) zₜ₋₁`, in the unit of the values.

@@ -14,7 +14,7 @@ mod process;
 pub use cusum::{Cusum, CusumPoint, CusumSettings};
 pub use ewma::{Ewma, EwmaSettings, EwmaWidth};
 pub use moving_average::{MovingAverage, MovingAverageSettings};
-pub use process::{PhaseOne, Process, ProcessError};
+pub use process::{Process, ProcessError};
 
 use crate::chart::{MAGNITUDE_MAX, SampleError};
 

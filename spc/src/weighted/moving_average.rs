@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::setting;
-use super::{PhaseOne, Process, ProcessError, real, summarise};
+use super::{Process, ProcessError, real, summarise};
 use crate::chart::{Lines, Point, SampleError};
+use crate::limits::Settings;
 use crate::rules::{Rule, RuleSet, Runs};
 
 /// What a moving average chart is told before its first point.
@@ -53,18 +54,18 @@ impl MovingAverage {
         let MovingAverageSettings { span, width, rules } = settings;
         setting("span", f64::from(span), (1..=100).contains(&span), "between 1 and 100")?;
         setting("width", width, width > 0.0 && width <= 1000.0, "above 0 and at most 1000")?;
-        rules.conventions().check()?;
+        rules.check()?;
         let places = vec![(0.0, 0.0); usize::try_from(span).unwrap_or(1)].into_boxed_slice();
         Ok(Self { process, settings, places, filled: 0, runs: Runs::default(), index: 0 })
     }
 
-    /// A chart at its first point, nothing averaged yet, by a process estimated from phase I as [`Process::phase_one`] does;
+    /// A chart at its first point, nothing averaged yet, by a process estimated from phase I as [`Process::phase_one`] usually does;
     /// subgroups in `excluded` (numbered from 1) are left out.
     ///
     /// # Errors
     /// [`ProcessError`], naming the subgroup where one is at fault.
     pub fn phase_one<S: AsRef<[f64]>>(subgroups: &[S], excluded: &[u64], settings: MovingAverageSettings) -> Result<Self, ProcessError> {
-        Self::new(Process::phase_one(subgroups, excluded, &PhaseOne::default())?, settings)
+        Self::new(Process::phase_one(subgroups, excluded, &Settings::values())?, settings)
     }
 
     /// Judges the next subgroup: the mean of the last `span` subgroup means, in the unit of the values, within

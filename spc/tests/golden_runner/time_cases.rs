@@ -4,10 +4,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use spc::autocorrelation::{Autocorrelation, ResidualChart};
+use spc::limits::SigmaMethod;
 use spc::short_run::{Part, Pooling, ShortRun};
-use spc::weighted::{
-    Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, PhaseOne, Process,
-};
+use spc::weighted::{Cusum, CusumPoint, CusumSettings, Ewma, EwmaSettings, EwmaWidth, MovingAverage, MovingAverageSettings, Process};
 use spc::{Constants, Conventions, Lines, Point, Rule, RuleSet, Settings};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -43,20 +42,34 @@ fn with_both_tables(case: &Value, checker: &mut Checker, compare: fn(&Value, Con
 fn process(case: &Value, constants: Constants) -> Step<(Process, Vec<Vec<f64>>)> {
     let settings = &case["settings"];
     let mut points = subgroups(&case["input"]["data"])?;
-    let known = settings["center"].as_f64().zip(settings["std_dev"].as_f64());
-    let process = if let Some((centre, sigma)) = known {
-        Process::given(centre, sigma)
-    } else {
-        Process::phase_one(&points, &excluded(settings), &PhaseOne { constants, ..PhaseOne::default() })
+    let method = settings.get("sigma_method").or(settings.get("std_dev")).and_then(Value::as_str);
+    let asked = Settings {
+        constants,
+        target: settings["center"].as_f64(),
+        known_sigma: settings["std_dev"].as_f64(),
+        // The peer takes ranges up to 25 values and pooled deviations above.
+        sigma: match method {
+            None if points.iter().any(|point| point.len() > 25) => Some(SigmaMethod::PooledSd),
+            method => method.map(sigma_method).transpose()?,
+        },
+        ..Settings::values()
     };
-    let mut process = process.map_err(failed)?;
-    if let Some(method) = settings.get("std_dev").or(settings.get("sigma_method")).and_then(Value::as_str) {
-        return unsupported(format!("sigma method {method}"));
-    }
-    process.centre = settings["center"].as_f64().unwrap_or(process.centre);
-    process.sigma = settings["std_dev"].as_f64().unwrap_or(process.sigma);
+    let process = Process::phase_one(&points, &excluded(settings), &asked).map_err(failed)?;
     points.extend(subgroups(&case["input"]["new_data"])?);
     Ok((process, points))
+}
+
+fn sigma_method(name: &str) -> Step<SigmaMethod> {
+    Ok(match name {
+        "MR" => SigmaMethod::MovingRange,
+        "SD" => SigmaMethod::SampleSd,
+        "UWAVE-R" => SigmaMethod::MeanRange,
+        "UWAVE-SD" => SigmaMethod::MeanSd,
+        "MVLUE-R" => SigmaMethod::MinimumVarianceRange,
+        "MVLUE-SD" => SigmaMethod::MinimumVarianceSd,
+        "RMSDF" => SigmaMethod::PooledSd,
+        other => return unsupported(format!("sigma method {other}")),
+    })
 }
 
 fn ewma(case: &Value, constants: Constants, checker: &mut Checker) -> Step<()> {
