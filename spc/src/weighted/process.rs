@@ -98,7 +98,13 @@ impl Process {
             let summary = || Subgroup::of(subgroup).map_err(|_| SampleError::Size { point: number });
             samples.push(if individuals { Sample::Value(mean) } else { Sample::Subgroup(summary()?) });
         }
-        let chart = if individuals { ChartKind::Individuals } else { ChartKind::XbarR };
+        let by_ranges = settings.sigma.is_none_or(|method| matches!(method, SigmaMethod::MeanRange | SigmaMethod::MinimumVarianceRange));
+        let chart = match individuals {
+            true => ChartKind::Individuals,
+            false if by_ranges => ChartKind::XbarR,
+            // Takes subgroups of any size.
+            false => ChartKind::XbarS,
+        };
         let limits = batch::estimate(chart, &samples, excluded, settings)?;
         // No rounding puts the centre outside the means: equal means have exactly their own value as centre.
         let centre = settings.target.unwrap_or_else(|| (total.value() / values).clamp(least, most));
