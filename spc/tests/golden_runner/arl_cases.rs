@@ -36,6 +36,7 @@ fn evaluate(row: &Row) -> Step<f64> {
         "xewma.arl" => ewma(row).and_then(|design| design.average(row.mean())),
         "xewma.ad" => ewma(row).and_then(|design| design.average_after_long(row.mean())),
         "xewma.q" => ewma(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
+        "xewma.sf" => ewma(row).and_then(|design| design.survival(row.mean(), row.count("n"))),
         "xewma.crit" => ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(|design| design.width()),
         "xgrsr.arl" => shiryaev(row).and_then(|design| design.average(row.mean())),
         "xgrsr.ad" => shiryaev(row).and_then(|design| design.average_after_long(row.mean())),
@@ -242,7 +243,23 @@ impl Row<'_> {
     }
 
     pub fn number(&self, name: &str) -> Option<f64> {
-        self.value(name).and_then(Value::as_f64).or_else(|| self.call.option(name).parse().ok())
+        self.value(name).and_then(Value::as_f64).or_else(|| self.product(&self.call.option(name)))
+    }
+
+    /// An argument as it was written: a number, a name of the grid, or a product or quotient of such (`h/2`, `n*p0`).
+    fn product(&self, text: &str) -> Option<f64> {
+        let factor = |text: &str| {
+            let text = text.trim();
+            text.parse().ok().or_else(|| self.value(text).and_then(Value::as_f64))
+        };
+        let mut product = 1.0;
+        for (index, part) in text.split('*').enumerate() {
+            let mut quotient = part.split('/');
+            let first = factor(quotient.next()?)?;
+            let value = quotient.try_fold(first, |value, divisor| Some(value / factor(divisor)?))?;
+            product = if index == 0 { value } else { product * value };
+        }
+        Some(product)
     }
 
     pub fn or(&self, name: &str, usual: f64) -> f64 {
