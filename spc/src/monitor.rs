@@ -89,6 +89,7 @@ impl Monitor {
     ///
     /// # Errors
     /// [`SampleError`]; the monitor is then as if the value had not come.
+    #[inline]
     pub fn push_value(&mut self, value: f64) -> Result<Observation, SampleError> {
         self.push(Sample::Value(value))
     }
@@ -105,6 +106,7 @@ impl Monitor {
     ///
     /// # Errors
     /// [`SampleError`]; the monitor is then as if the sample had not come.
+    #[inline]
     pub fn push(&mut self, sample: Sample) -> Result<Observation, SampleError> {
         let index = self.index.saturating_add(1);
         let observation = match &mut self.phase {

@@ -119,6 +119,26 @@ proptest! {
         prop_assert_eq!(resumed, straight);
     }
 
+    /// A checkpoint of the first revision, which knew neither charts within subgroups nor rules of Westgard's or of one's own,
+    /// is read and goes on.
+    #[test]
+    fn an_old_checkpoint_resumes(samples in gauge_values(60), cut in 30usize..60) {
+        let nelson = Settings { rules: RuleSet::nelson(), ..Settings::values() };
+        let mut straight = Monitor::individuals(nelson).unwrap();
+        run(&mut straight, &samples[..cut]);
+        let mut json = serde_json::to_value(&straight).unwrap();
+        let chart = &mut json["phase"]["judging"];
+        let removed = [chart["limits"].as_object_mut().unwrap().remove("within"), chart.as_object_mut().unwrap().remove("within_runs")];
+        prop_assert!(removed.iter().all(Option::is_some));
+        for runs in ["runs", "range_runs"] {
+            let runs = chart[runs].as_object_mut().unwrap();
+            prop_assert!(runs.remove("westgard").is_some() && runs.remove("custom").is_some());
+        }
+        let mut resumed: Monitor = serde_json::from_value(json).unwrap();
+        prop_assert_eq!(&resumed, &straight);
+        prop_assert_eq!(run(&mut resumed, &samples[cut..]), run(&mut straight, &samples[cut..]));
+    }
+
     /// Any f64 at all is either refused without a trace or leads to finite numbers only.
     #[test]
     fn no_number_is_ever_not_finite(values in prop::collection::vec(prop::num::f64::ANY, 40), learn in 2u32..10) {

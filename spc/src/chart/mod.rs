@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchError, estimate};
 use crate::limits::{Limits, Settings, SettingsError};
-use crate::rules::{Hits, Rule, RuleSet, Runs};
+use crate::rules::{Hits, Plan, Rule, RuleSet, Runs};
 pub(crate) use lines::KnownLines;
 pub(crate) use sample::Measured;
 pub use sample::{Sample, SampleError};
@@ -235,7 +235,29 @@ impl ChartKind {
 
 /// A chart with frozen limits: judges point after point in constant time and memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Chart {
+    limits: Limits,
+    rules: RuleSet,
+    range_rules: RuleSet,
+    window: Window,
+    index: u64,
+    runs: Runs,
+    range_runs: Runs,
+    within_runs: Runs,
+    /// The lines of the last size seen: a size that stays costs no square root and no quantile.
+    known: Option<KnownLines>,
+    /// What follows from the rules.
+    #[serde(skip_serializing)]
+    plan: Plan,
+    #[serde(skip_serializing)]
+    range_plan: Plan,
+}
+
+/// A chart as it is written down: without what follows from the rest.
+#[derive(Deserialize)]
+#[serde(rename = "Chart")]
+struct Stored {
     limits: Limits,
     rules: RuleSet,
     range_rules: RuleSet,
@@ -245,8 +267,15 @@ pub struct Chart {
     range_runs: Runs,
     #[serde(default)]
     within_runs: Runs,
-    /// The lines of the last size seen: a size that stays costs no square root and no quantile.
     known: Option<KnownLines>,
+}
+
+impl From<Stored> for Chart {
+    fn from(stored: Stored) -> Self {
+        let Stored { limits, rules, range_rules, window, index, runs, range_runs, within_runs, known } = stored;
+        let fresh = Self::following(limits, rules, range_rules, index, window);
+        Self { runs, range_runs, within_runs, known, ..fresh }
+    }
 }
 
 impl Chart {
@@ -266,7 +295,9 @@ impl Chart {
     /// caller has checked what [`Chart::new`] checks.
     pub(crate) fn following(limits: Limits, rules: RuleSet, range_rules: RuleSet, index: u64, window: Window) -> Self {
         let runs = Runs::default();
-        Self { limits, rules, range_rules, window, index, runs, range_runs: runs, within_runs: runs, known: None }
+        let (plan, range_plan) = (Plan::of(&rules), Plan::of(&range_rules));
+        let (range_runs, within_runs, known) = (runs, runs, None);
+        Self { limits, rules, range_rules, window, index, runs, range_runs, within_runs, known, plan, range_plan }
     }
 
     /// Limits from a whole phase I: [`crate::batch::estimate`] by the name of the trade. Points in `excluded` (numbered
@@ -282,37 +313,40 @@ impl Chart {
     ///
     /// # Errors
     /// [`SampleError`]; the chart is then as if the sample had not come.
+    #[inline]
     pub fn push(&mut self, sample: Sample) -> Result<Observation, SampleError> {
         let index = self.index.saturating_add(1);
         let kind = self.limits.chart;
         let measured = kind.measure(sample, index)?;
         self.index = index;
 
-        let KnownLines { judging, shown, within, .. } = self.lines_of(&measured);
+        let size = measured.line_size();
+        // Borrowed where they lie: a copy of the lines costs as much as judging by them.
+        let KnownLines { judging, shown, within, .. } = match &mut self.known {
+            Some(known) if known.size == size => &*known,
+            known => &*known.insert(KnownLines::of(&self.limits, size)),
+        };
         let Measured { statistic, judged, .. } = measured;
         let order = if kind.has_common_lines() { judged } else { judging.standardise(judged) };
-        let signals = self.runs.judge(judged, order, &judging, &self.rules);
-        let point = Point { index, statistic, lines: Some(shown), signals };
+        let signals = self.runs.judge_as(&self.plan, judged, order, judging, &self.rules);
+        let point = Point { index, statistic, lines: Some(*shown), signals };
 
-        let moving_range = self.limits.range.and_then(|limits| {
-            let range = self.window.push(statistic)?;
-            let signals = self.range_runs.judge(range, range, &limits.lines, &self.range_rules);
-            Some(Point { index, statistic: range, lines: Some(limits.lines), signals })
-        });
-        let within = within.and_then(|lines| {
-            let spread = measured.within(kind.within())?;
-            let signals = self.within_runs.judge(spread, lines.standardise(spread), &lines, &self.range_rules);
-            Some(Point { index, statistic: spread, lines: Some(lines), signals })
-        });
+        let moving_range = match &self.limits.range {
+            Some(limits) => self.window.push(statistic).map(|range| {
+                let signals = self.range_runs.judge_as(&self.range_plan, range, range, &limits.lines, &self.range_rules);
+                Point { index, statistic: range, lines: Some(limits.lines), signals }
+            }),
+            None => None,
+        };
+        let within = match within {
+            Some(lines) => measured.within(kind.within()).map(|spread| {
+                let order = lines.standardise(spread);
+                let signals = self.within_runs.judge_as(&self.range_plan, spread, order, lines, &self.range_rules);
+                Point { index, statistic: spread, lines: Some(*lines), signals }
+            }),
+            None => None,
+        };
         Ok(Observation { point, moving_range, within, froze_limits: false })
-    }
-
-    fn lines_of(&mut self, measured: &Measured) -> KnownLines {
-        let size = measured.line_size();
-        match self.known {
-            Some(known) if known.size == size => known,
-            _ => *self.known.insert(KnownLines::of(&self.limits, size)),
-        }
     }
 
     /// Forgets every unfinished pattern, and the predecessors of the next moving range: what came before an

@@ -15,6 +15,7 @@ use std::fmt;
 pub use conventions::{Conventions, Counting, KOfN, Lengths, Mixture, PartialWindow, Ties, WINDOW_MAX};
 pub use crossings::{Crossings, CrossingsVerdict};
 pub use custom::{CUSTOM_MAX, Sides, ZoneRule};
+pub(crate) use runs::Plan;
 pub use runs::Runs;
 
 use crate::limits::SettingsError;

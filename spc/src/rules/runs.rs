@@ -9,13 +9,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conventions::{Conventions, Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX};
+use super::conventions::{Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX};
 use super::custom::RULES;
 use super::{CUSTOM_MAX, Hits, Rule, RuleSet, Sides, ZoneRule};
 use crate::chart::Lines;
 
 /// The rules that look at the newest point alone.
 const BEYOND: Hits = Hits::of(&[Rule::WesternElectric1, Rule::Nelson1]);
+/// Those that ask for 1 or 2 sigma.
+const ZONES: Hits = Hits::of(&[Rule::WesternElectric2, Rule::WesternElectric3, Rule::Nelson5, Rule::Nelson6, Rule::Nelson7, Rule::Nelson8]);
+/// Those that ask for direction.
+const STEPS: Hits = Hits::of(&[Rule::Nelson3, Rule::Nelson4]);
 const WESTGARD: Hits = RuleSet::westgard().rules();
 const CUSTOM: Hits = Hits::of(&RULES);
 
@@ -71,21 +75,36 @@ impl Runs {
     /// where all points share their lines, else the standardised statistic. Where the lines have no zones (phase I
     /// without variation) Nelson 5 to 8 and Western Electric 2 and 3 are silent, because "within 1 sigma" would be
     /// true of every point forever; the rules on limits, sides and directions go on.
+    ///
+    /// The rules must be the same at every point: nothing is remembered for rules that are not watched.
     pub fn judge(&mut self, statistic: f64, order: f64, lines: &Lines, rules: &RuleSet) -> Hits {
+        self.judge_as(&Plan::of(rules), statistic, order, lines, rules)
+    }
+
+    /// [`Runs::judge`] with what follows from the rules made ready beforehand.
+    #[inline]
+    pub(crate) fn judge_as(&mut self, plan: &Plan, statistic: f64, order: f64, lines: &Lines, rules: &RuleSet) -> Hits {
         let beyond = (statistic > lines.ucl) | (statistic < lines.lcl);
-        if !rules.remembers() {
-            return BEYOND.and(rules.rules()).if_so(beyond);
+        if !plan.remembers {
+            return BEYOND.and(plan.watched).if_so(beyond);
         }
-        self.note_zones(statistic, lines);
-        self.note_step(order, rules.conventions().ties);
-        let mut hits = self.complete(beyond, rules.conventions());
-        if !rules.rules().and(WESTGARD).is_empty() {
+        self.note_sides(statistic, lines);
+        let mut hits = self.sides(beyond, plan);
+        if plan.zones {
+            self.note_zones(statistic, lines);
+            hits = self.zones(plan, hits);
+        }
+        if plan.steps {
+            self.note_step(order, plan.ties);
+            hits = self.steps(plan, hits);
+        }
+        if plan.westgard {
             hits = self.westgard(statistic, lines, hits);
         }
-        if !rules.rules().and(CUSTOM).is_empty() {
+        if plan.custom {
             hits = self.custom(statistic, lines, rules.custom(), hits);
         }
-        hits.and(rules.rules())
+        hits.and(plan.watched)
     }
 
     /// Westgard's rules are stated on the standard deviation index `(x − mean)/s`, wherever the limits of the chart are.
@@ -127,14 +146,17 @@ impl Runs {
         hits
     }
 
+    fn note_sides(&mut self, statistic: f64, lines: &Lines) {
+        shift(&mut self.seen, true);
+        shift(&mut self.above_centre, statistic > lines.centre);
+        shift(&mut self.below_centre, statistic < lines.centre);
+    }
+
     fn note_zones(&mut self, statistic: f64, lines: &Lines) {
         let Lines { centre, se, .. } = *lines;
         let zones = lines.has_zones();
         let above_one = zones & (statistic > centre + se);
         let below_one = zones & (statistic < centre - se);
-        shift(&mut self.seen, true);
-        shift(&mut self.above_centre, statistic > centre);
-        shift(&mut self.below_centre, statistic < centre);
         shift(&mut self.above_one, above_one);
         shift(&mut self.below_one, below_one);
         shift(&mut self.above_two, zones & (statistic > centre + 2.0 * se));
@@ -157,44 +179,96 @@ impl Runs {
         shift(&mut self.falling, falling);
     }
 
-    fn complete(&self, beyond: bool, conventions: &Conventions) -> Hits {
-        let lengths = &conventions.lengths;
-        let side = |n| full(self.above_centre, n) | full(self.below_centre, n);
-        let k_of_n = |above, below, zone: KOfN| {
-            let judged = full(self.seen, zone.n) | (conventions.partial_window == PartialWindow::Signals);
+    fn sides(&self, beyond: bool, plan: &Plan) -> Hits {
+        let side = |window| all(self.above_centre, window) | all(self.below_centre, window);
+        BEYOND.if_so(beyond).with_if(Rule::WesternElectric4, side(plan.side_western_electric)).with_if(Rule::Nelson2, side(plan.side))
+    }
+
+    fn zones(&self, plan: &Plan, hits: Hits) -> Hits {
+        let k_of_n = |above, below, zone: Zone| {
+            let judged = all(self.seen, zone.window) | plan.early;
             // The newest point must be among the k, so that only its own side can be complete.
             let side: u32 = if newest_set(above) { above } else { below };
-            judged & newest_set(side) & ((side & newest(zone.n)).count_ones() >= zone.k)
+            judged & newest_set(side) & ((side & zone.window).count_ones() >= zone.k)
         };
-        let two = k_of_n(self.above_two, self.below_two, lengths.beyond_two);
-        let one = k_of_n(self.above_one, self.below_one, lengths.beyond_one);
-        let trend = steps(lengths.trend, conventions.trend);
-        // The first of n alternating steps turns against nothing.
-        let turns = steps(lengths.alternation, conventions.alternation).saturating_sub(1);
-        let window = newest(lengths.mixture);
-        let both = (self.above_one & window != 0) & (self.below_one & window != 0);
-        let outside = full(self.above_one | self.below_one, lengths.mixture);
-
-        Hits::EMPTY
-            .with_if(Rule::WesternElectric1, beyond)
-            .with_if(Rule::WesternElectric2, two)
+        let two = k_of_n(self.above_two, self.below_two, plan.beyond_two);
+        let one = k_of_n(self.above_one, self.below_one, plan.beyond_one);
+        let both = (self.above_one & plan.mixture != 0) & (self.below_one & plan.mixture != 0);
+        let outside = all(self.above_one | self.below_one, plan.mixture);
+        hits.with_if(Rule::WesternElectric2, two)
             .with_if(Rule::WesternElectric3, one)
-            .with_if(Rule::WesternElectric4, side(lengths.side_western_electric))
-            .with_if(Rule::Nelson1, beyond)
-            .with_if(Rule::Nelson2, side(lengths.side))
-            .with_if(Rule::Nelson3, full(self.rising, trend) | full(self.falling, trend))
-            .with_if(Rule::Nelson4, full(self.turned, turns))
             .with_if(Rule::Nelson5, two)
             .with_if(Rule::Nelson6, one)
-            .with_if(Rule::Nelson7, full(self.inside_one, lengths.stratification))
-            .with_if(Rule::Nelson8, outside & (both | (conventions.mixture == Mixture::AnySide)))
+            .with_if(Rule::Nelson7, all(self.inside_one, plan.stratification))
+            .with_if(Rule::Nelson8, outside & (both | plan.any_side))
+    }
+
+    fn steps(&self, plan: &Plan, hits: Hits) -> Hits {
+        hits.with_if(Rule::Nelson3, all(self.rising, plan.trend) | all(self.falling, plan.trend))
+            .with_if(Rule::Nelson4, all(self.turned, plan.turns))
     }
 }
 
-impl RuleSet {
+/// Rules and conventions as the engine asks for them: which questions need an answer, and a window's length as a mask of its
+/// newest points. Made once for a chart, because a point is judged in less time than it takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Plan {
+    watched: Hits,
     /// Whether any rule looks back.
-    fn remembers(&self) -> bool {
-        self.rules().and(BEYOND) != self.rules()
+    remembers: bool,
+    /// Whether any rule asks for 1 or 2 sigma, for direction, for Westgard's index, for lines of the user's own.
+    zones: bool,
+    steps: bool,
+    westgard: bool,
+    custom: bool,
+    side_western_electric: u32,
+    side: u32,
+    trend: u32,
+    turns: u32,
+    stratification: u32,
+    mixture: u32,
+    beyond_two: Zone,
+    beyond_one: Zone,
+    /// Windows that are not yet full can signal.
+    early: bool,
+    /// Nelson 8 asks for no more than one side.
+    any_side: bool,
+    ties: Ties,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Zone {
+    k: u32,
+    window: u32,
+}
+
+impl Plan {
+    pub(crate) fn of(rules: &RuleSet) -> Self {
+        let conventions = rules.conventions();
+        let lengths = &conventions.lengths;
+        let watched = rules.rules();
+        let any = |of: Hits| !watched.and(of).is_empty();
+        let zone = |KOfN { k, n }| Zone { k, window: newest(n) };
+        Self {
+            watched,
+            remembers: watched.and(BEYOND) != watched,
+            zones: any(ZONES),
+            steps: any(STEPS),
+            westgard: any(WESTGARD),
+            custom: any(CUSTOM),
+            side_western_electric: newest(lengths.side_western_electric),
+            side: newest(lengths.side),
+            trend: newest(steps(lengths.trend, conventions.trend)),
+            // The first of n alternating steps turns against nothing.
+            turns: newest(steps(lengths.alternation, conventions.alternation).saturating_sub(1)),
+            stratification: newest(lengths.stratification),
+            mixture: newest(lengths.mixture),
+            beyond_two: zone(lengths.beyond_two),
+            beyond_one: zone(lengths.beyond_one),
+            early: conventions.partial_window == PartialWindow::Signals,
+            any_side: conventions.mixture == Mixture::AnySide,
+            ties: conventions.ties,
+        }
     }
 }
 
@@ -206,9 +280,14 @@ fn newest_set(window: u32) -> bool {
     window & 1 == 1
 }
 
+/// Every answer in the window is yes.
+fn all(window: u32, newest: u32) -> bool {
+    window & newest == newest
+}
+
 /// The newest n answers are all yes.
 fn full(window: u32, n: u32) -> bool {
-    window & newest(n) == newest(n)
+    all(window, newest(n))
 }
 
 /// A mask of the newest n points; lengths from 1 to 32 are checked before a chart is made.
