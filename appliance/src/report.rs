@@ -172,6 +172,7 @@ impl<'a> Fold<'a> {
             }
             Body::Acknowledged(acknowledgement) => self.chain(acknowledgement),
             Body::Limits(limits) => self.chain(limits),
+            Body::Revised(revision) => self.chain(revision),
             Body::Lot(lot) => self.chain(lot),
             Body::CountersReset(reset) => self.chain(&reset.by),
             Body::Mark(mark) => self.chain(mark),

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants: no sample is both learnt from and judged; limits change only through the N-th sample of a phase I
-//! ([`Observation::froze_limits`]), [`Monitor::relearn`] or [`Monitor::with_limits`]; memory is fixed at creation.
+//! ([`Observation::froze_limits`]), [`Monitor::revise`], [`Monitor::relearn`] or [`Monitor::with_limits`]; memory is fixed at creation.
 
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,29 @@ impl Monitor {
     pub fn relearn(&mut self) -> Result<(), SettingsError> {
         self.phase = Phase::Learning(Estimator::new(self.chart, &self.settings)?);
         Ok(())
+    }
+
+    /// Judges by other limits from the next sample on, as after a revision that was approved. They get the next revision number
+    /// and name the present ones as predecessor; numbering goes on, unfinished patterns are forgotten.
+    ///
+    /// # Errors
+    /// Limits that no chart can be made of, or of another chart; the monitor is then as it was.
+    pub fn revise(&mut self, limits: Limits) -> Result<(), SettingsError> {
+        if limits.chart != self.chart {
+            return Err(SettingsError::Domain { chart: self.chart });
+        }
+        let revision = self.revision.saturating_add(1);
+        let limits = Limits { revision, predecessor: (self.revision > 0).then_some(self.revision), ..limits };
+        let mut chart = Chart::new(limits, self.settings.rules, self.settings.range_rules)?;
+        chart.go_on_after(self.index);
+        self.revision = revision;
+        self.phase = Phase::Judging(chart);
+        Ok(())
+    }
+
+    /// Revision of the limits in force, or of the last ones while phase I learns anew; 0 before the first.
+    pub fn revision(&self) -> u32 {
+        self.revision
     }
 
     /// Which chart this is.

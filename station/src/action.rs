@@ -1,5 +1,6 @@
 //! What people decide: the only ways in which a person changes what the station does.
 
+use crate::recipe::GivenLimits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -68,7 +69,7 @@ impl From<Person> for By {
 }
 
 /// A decision of a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Action {
     /// Stop the line now.
@@ -94,10 +95,31 @@ pub enum Action {
     Arm,
     /// From now on a cause to stop is shown, counted and recorded, but not commanded. Needs an engineer.
     Disarm,
+    /// A chart judges by other limits from its next point on. Needs an engineer, and a reason.
+    ReviseLimits {
+        /// Number of the chart.
+        chart: u16,
+        /// Revision that is replaced, so that an older page cannot replace newer limits; 0 while the first are being learnt.
+        replaces: u32,
+        /// The new ones.
+        revision: Revision,
+        /// Why; not empty.
+        reason: String,
+    },
+}
+
+/// Where new limits come from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revision {
+    /// From a study.
+    Given(GivenLimits),
+    /// From the next points: phase I begins anew.
+    Relearn,
 }
 
 /// A decision and who took it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Who.
     pub by: Person,

@@ -3,14 +3,19 @@
 //! Invariants: a reading that is not `Good`, or was charted before, is no point; a piece nobody inspected is in no
 //! subgroup; limits are estimated once from the first subgroups and then frozen.
 
+use crate::action::Revision;
 use crate::reading::{Quality, Reading};
-use crate::recipe::{Characteristic, Recipe, RuleNames, Source};
+use crate::recipe::{Characteristic, GivenLimits, Recipe, RuleNames, Source};
 use crate::record::{ChartPoint, LimitsRecord};
 use crate::units::Timestamp;
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
-use spc::{Hits, Monitor, Observation, PairChart, Rule, RuleSet, Settings};
+use spc::limits::SettingsError;
+use spc::{ChartKind, Hits, Limits, Monitor, Observation, PairChart, Rule, RuleSet, Settings};
 use std::sync::Arc;
+use watch::Watch;
+
+mod watch;
 
 /// Every chart of the control plan, in its order.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,6 +29,9 @@ pub struct Charts {
 struct Line {
     characteristic: Arc<Characteristic>,
     monitor: Monitor,
+    /// The alarm chart, once there are limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    watch: Option<Watch>,
     /// Sample of the last charted reading: the same sample is not a second point.
     last_sample: Option<Timestamp>,
     /// Pieces and events of the subgroup that is being filled.
@@ -86,8 +94,10 @@ impl Charts {
         let mut signals = Vec::new();
         for line in &mut self.lines {
             if let Some(observation) = line.push(verdict, defects, readings) {
-                points.push(line.point(&observation));
+                let alarm = line.alarm(&observation);
+                points.push(line.point(&observation, alarm.as_ref()));
                 signals.extend(line.signals(&observation));
+                signals.extend(alarm);
             }
         }
         (points, signals)
@@ -98,7 +108,21 @@ impl Charts {
         for line in &mut self.lines {
             line.monitor.restart_runs();
             line.stop_points = 0;
+            line.watch.iter_mut().for_each(Watch::restart);
         }
+    }
+
+    /// Gives a chart other limits; its name if that was possible.
+    pub(crate) fn revise(&mut self, chart: u16, revision: Revision) -> Result<String, ChartError> {
+        let line = self.lines.iter_mut().find(|line| line.characteristic.id == chart);
+        let line = line.ok_or_else(|| ChartError { name: chart.to_string(), what: "there is no such chart".to_owned() })?;
+        line.revise(revision)?;
+        Ok(line.characteristic.name.clone())
+    }
+
+    /// Revision of a chart's limits, 0 before the first; `None` without that chart.
+    pub(crate) fn revision(&self, chart: u16) -> Option<u32> {
+        self.lines.iter().find(|line| line.characteristic.id == chart).map(|line| line.monitor.revision())
     }
 
     /// Subgroups that the chart still needs before its limits are frozen.
@@ -129,12 +153,21 @@ impl Line {
         let rules = RuleSet::only(&rules(&characteristic.rules).map_err(refuse)?);
         rules_within(characteristic).map_err(refuse)?;
         let phase_one_subgroups = characteristic.phase_one_subgroups;
-        let monitor = match characteristic.source {
-            Source::Individuals { .. } => Monitor::individuals(Settings { rules, phase_one_subgroups, ..Settings::values() }),
-            Source::RejectShare { .. } => Monitor::p(Settings { rules, phase_one_subgroups, ..Settings::counts() }),
-            Source::DefectsPerPiece { .. } => Monitor::u(Settings { rules, phase_one_subgroups, ..Settings::counts() }),
+        let (kind, usual) = match characteristic.source {
+            Source::Individuals { .. } => (ChartKind::Individuals, Settings::values()),
+            Source::RejectShare { .. } => (ChartKind::P, Settings::counts()),
+            Source::DefectsPerPiece { .. } => (ChartKind::U, Settings::counts()),
+        };
+        let settings = Settings { rules, phase_one_subgroups, ..usual };
+        let monitor = match characteristic.limits {
+            Some(given) => given_limits(kind, given, &settings).and_then(|limits| Monitor::with_limits(limits, settings)),
+            None => Monitor::new(kind, settings),
         };
         let monitor = monitor.map_err(|error| refuse(error.to_string()))?;
+        if let (Some(alarm), false) = (characteristic.alarm, kind == ChartKind::Individuals) {
+            return Err(refuse(format!("{alarm:?} watches single values, and this chart has none")));
+        }
+        let watch = Watch::of(characteristic, &monitor).map_err(&refuse)?;
         match characteristic.source {
             Source::RejectShare { subgroup: 0 } | Source::DefectsPerPiece { subgroup: 0 } => {
                 Err(refuse("a subgroup of 0 pieces".to_owned()))
@@ -142,6 +175,7 @@ impl Line {
             _ => Ok(Self {
                 characteristic: Arc::new(characteristic.clone()),
                 monitor,
+                watch,
                 last_sample: None,
                 pieces: 0,
                 events: 0,
@@ -191,8 +225,36 @@ impl Line {
         self.monitor.push_count(count, size).ok()
     }
 
-    fn point(&self, observation: &Observation) -> ChartPoint {
+    fn revise(&mut self, revision: Revision) -> Result<(), ChartError> {
+        let refuse = |what: String| ChartError { name: self.characteristic.name.clone(), what };
+        let mut monitor = self.monitor.clone();
+        match revision {
+            Revision::Relearn => monitor.relearn(),
+            Revision::Given(given) => given_limits(monitor.chart(), given, monitor.settings()).and_then(|limits| monitor.revise(limits)),
+        }
+        .map_err(|error| refuse(error.to_string()))?;
+        let watch = Watch::of(&self.characteristic, &monitor).map_err(refuse)?;
+        (self.monitor, self.watch, self.stop_points) = (monitor, watch, 0);
+        // A subgroup that was half full belongs to the limits before.
+        (self.pieces, self.events) = (0, 0);
+        Ok(())
+    }
+
+    /// What the alarm chart says of this point. It begins with the first point that is judged.
+    fn alarm(&mut self, observation: &Observation) -> Option<Signal> {
+        if observation.froze_limits {
+            // Limits that were just frozen are fit for a chart; if not, the chart with rules goes on without this one.
+            self.watch = Watch::of(&self.characteristic, &self.monitor).ok().flatten();
+            return None;
+        }
+        let rule = self.watch.as_mut()?.push(observation.point.statistic)?;
+        let (chart, name) = (self.characteristic.id, self.characteristic.name.clone());
+        Some(Signal { chart, name, rule: rule.to_owned(), nelson_bits: 0, stops: true })
+    }
+
+    fn point(&self, observation: &Observation, alarm: Option<&Signal>) -> ChartPoint {
         let point = observation.point;
+        let rules = observation.signals().map(|signal| signal.to_string());
         ChartPoint {
             chart: self.characteristic.id,
             index: point.index,
@@ -201,7 +263,7 @@ impl Line {
             centre: point.centre(),
             lcl: point.lcl(),
             ucl: point.ucl(),
-            signals: observation.signals().map(|signal| signal.to_string()).collect(),
+            signals: rules.chain(alarm.map(|signal| signal.rule.clone())).collect(),
         }
     }
 
@@ -219,6 +281,17 @@ impl Line {
             stops: due && signal.chart == PairChart::Location && stop.contains(signal.rule),
         };
         observation.signals().map(signal).collect()
+    }
+}
+
+/// Limits from numbers of a person or of the control plan.
+fn given_limits(kind: ChartKind, given: GivenLimits, settings: &Settings) -> Result<Limits, SettingsError> {
+    match (kind, given.sigma) {
+        (ChartKind::Individuals, Some(sigma)) => Limits::given(given.centre, sigma, settings),
+        (ChartKind::Individuals, None) => Err(SettingsError::Domain { chart: kind }),
+        // What a share or a rate varies by follows from it.
+        (_, Some(_)) => Err(SettingsError::Domain { chart: kind }),
+        (_, None) => Limits::given_rate(kind, given.centre, settings),
     }
 }
 

@@ -9,6 +9,7 @@
 //! There is no clock, no thread, no I/O and no log in this crate: the same events give the same effects, byte for byte.
 
 pub mod action;
+pub mod alarm;
 pub mod charts;
 pub mod gate;
 pub mod inspection;

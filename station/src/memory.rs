@@ -195,6 +195,8 @@ impl Memory {
                 self.tally = Tally::default();
                 self.charts.restart_runs();
             }
+            // Checked before it was recorded; a chart that the recipe no longer has is no longer there.
+            Body::Revised(record) => drop(self.charts.revise(record.chart, record.revision)),
             Body::Armed(record) => self.arming = Some(Arming { record: record.clone(), since: at }),
             Body::Gate(record) => self.note_gate(record),
             Body::KeySwitch(record) => self.key_switch = record.position,

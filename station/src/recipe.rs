@@ -102,6 +102,48 @@ pub struct Characteristic {
     pub stop_after_points: u32,
     /// What to check when it signals.
     pub reaction: String,
+    /// Limits that are known from an earlier study. The chart then judges by them from its first point, without a phase I.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<GivenLimits>,
+    /// A chart of the same values that finds small shifts and stops the line with its first signal. Individuals only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
+}
+
+/// What control limits follow from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GivenLimits {
+    /// Mean of the characteristic in its unit; share of rejected pieces; defects per piece.
+    pub centre: f64,
+    /// Standard deviation of single values in the unit of the characteristic; `None` for shares and rates, whose spread
+    /// follows from the centre.
+    pub sigma: Option<f64>,
+}
+
+/// Parameters of an alarm chart, in standard deviations of single values. Where they come from is `spc::alarm`: a budget for
+/// false stops, and the shift that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "chart")]
+pub enum Alarm {
+    /// Limits alone, at this distance from the centre.
+    Shewhart {
+        /// Distance.
+        width: f64,
+    },
+    /// An exponentially weighted moving average.
+    Ewma {
+        /// Weight of the newest value.
+        lambda: f64,
+        /// Distance of its limits in its own standard errors.
+        width: f64,
+    },
+    /// A tabular CUSUM, both sides.
+    Cusum {
+        /// The shift that it is made for.
+        shift: f64,
+        /// Its decision interval.
+        interval: f64,
+    },
 }
 
 /// Where a charted value comes from.

@@ -4,7 +4,7 @@
 //! with fields in declaration order (no floats other than finite ones), and its digest is SHA-256 over the previous
 //! entry's digest and those bytes. A correction is a new entry.
 
-use crate::action::By;
+use crate::action::{By, Revision};
 use crate::gate::GateEnd;
 use crate::inspection::Inspection;
 use crate::line::Counters;
@@ -81,6 +81,8 @@ pub enum Body {
     Released(ReleaseRecord),
     /// Control limits were estimated and frozen.
     Limits(LimitsRecord),
+    /// A person gave a chart other limits, or let it learn anew.
+    Revised(RevisionRecord),
     /// The line stop was armed or disarmed.
     Armed(ArmRecord),
     /// Rejected pieces came to their end at the gate, one way or another.
@@ -227,6 +229,23 @@ pub struct LimitsRecord {
     pub ucl: f64,
     /// Subgroups they were estimated from.
     pub subgroups: u32,
+}
+
+/// Limits were revised and signed for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RevisionRecord {
+    /// Number of the chart.
+    pub chart: u16,
+    /// Its name.
+    pub name: String,
+    /// The revision that was replaced; 0 if there was none yet.
+    pub replaces: u32,
+    /// What the chart judges by from its next point on.
+    pub revision: Revision,
+    /// Who.
+    pub by: By,
+    /// Why.
+    pub reason: String,
 }
 
 /// The line stop was armed or disarmed.

@@ -155,6 +155,8 @@ pub struct ChartView {
     pub unit: String,
     /// Subgroups still to come before the limits are frozen; 0 = frozen.
     pub learning: u32,
+    /// Revision of the limits in force, or of the last ones while new ones are learnt; 0 before the first.
+    pub revision: u32,
     /// The latest points, oldest first.
     pub points: Vec<PointView>,
 }

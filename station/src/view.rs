@@ -40,7 +40,15 @@ impl View {
                 Source::DefectsPerPiece { .. } => ("defects_per_piece".into(), "1/piece".to_owned()),
             };
             let learning = characteristic.phase_one_subgroups;
-            Arc::new(ChartView { id: characteristic.id, name: characteristic.name.clone(), kind, unit, learning, points: Vec::new() })
+            Arc::new(ChartView {
+                id: characteristic.id,
+                name: characteristic.name.clone(),
+                kind,
+                unit,
+                learning,
+                revision: 0,
+                points: Vec::new(),
+            })
         };
         Self {
             line: format!("{} / {}", setup.identity.line, setup.identity.station).into(),
@@ -79,7 +87,9 @@ impl View {
         let stop = |stop: &StopMemory| self.stop_view(stop);
         let chart = |chart: &Arc<ChartView>| {
             let learning = memory.charts.learning(chart.id);
-            if chart.learning == learning { Arc::clone(chart) } else { Arc::new(ChartView { learning, ..(**chart).clone() }) }
+            let revision = memory.charts.revision(chart.id).unwrap_or(0);
+            let same = (chart.learning, chart.revision) == (learning, revision);
+            if same { Arc::clone(chart) } else { Arc::new(ChartView { learning, revision, ..(**chart).clone() }) }
         };
         Snapshot {
             at: Timestamp::default(),

@@ -37,6 +37,8 @@ pub fn recipe() -> Recipe {
         stop_rules: RuleNames { nelson: vec![1, 2], western_electric: Vec::new() },
         stop_after_points: 2,
         reaction: "check the squeegee".to_owned(),
+        limits: None,
+        alarm: None,
     };
     let rejects = Characteristic {
         id: 2,
@@ -47,6 +49,8 @@ pub fn recipe() -> Recipe {
         stop_rules: RuleNames::default(),
         stop_after_points: 1,
         reaction: String::new(),
+        limits: None,
+        alarm: None,
     };
     Recipe {
         name: "test".to_owned(),
@@ -151,11 +155,25 @@ pub struct World {
 }
 
 impl World {
+    /// A station with this setup that has just started, is armed, durable, and has heard the PLC.
+    #[must_use]
+    pub fn with(setup: Setup) -> Self {
+        let mut world = Self::of(setup, Vec::new(), Timestamp { wall_micros: 1_700_000_000_000_000, mono_micros: 1 });
+        world.keep_all();
+        world.give(Event::Link(PlcLink::Up));
+        world.arm();
+        world
+    }
+
     /// A station that starts on `chain`.
     #[must_use]
     pub fn on(chain: Vec<Entry>, now: Timestamp) -> Self {
+        Self::of(setup(), chain, now)
+    }
+
+    fn of(setup: Setup, chain: Vec<Entry>, now: Timestamp) -> Self {
         let mut effects = Vec::new();
-        let station = Station::start(setup(), &past(&chain), now, &mut effects).expect("the test recipe is sound");
+        let station = Station::start(setup, &past(&chain), now, &mut effects).expect("the test recipe is sound");
         let durable = chain.last().map_or(0, |entry| entry.number.0);
         let mut world = Self {
             station,
@@ -187,11 +205,15 @@ impl World {
     #[must_use]
     pub fn running() -> Self {
         let mut world = Self::unarmed();
-        let by = Person { name: "engineer".to_owned(), role: Role::Engineer };
-        world.give(Event::Asked(Request { by, action: Action::Arm }));
-        world.keep_all();
-        assert!(world.armed && world.permit.run);
+        world.arm();
         world
+    }
+
+    fn arm(&mut self) {
+        let by = Person { name: "engineer".to_owned(), role: Role::Engineer };
+        self.give(Event::Asked(Request { by, action: Action::Arm }));
+        self.keep_all();
+        assert!(self.armed && self.permit.run);
     }
 
     /// A station that has just started, is durable, and has heard the PLC. Nobody has armed the line stop.

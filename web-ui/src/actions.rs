@@ -1,4 +1,4 @@
-//! What people may decide, and when: stop, acknowledge, release, arm and disarm.
+//! What people may decide, and when: stop, acknowledge, release, arm and disarm, revise limits.
 //!
 //! Invariants: a decision is taken by somebody signed in whose role suffices; it is checked against the latest snapshot
 //! for the person's sake and once more by the station; `202` means handed over, the snapshot tells what became of it.
@@ -8,10 +8,11 @@ use crate::page::Shared;
 use crate::problem::Problem;
 use crate::routes::Body;
 use crate::sources::Refused;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use station::action::{Action, Person, Request, Role};
+use station::action::{Action, Person, Request, Revision, Role};
+use station::recipe::GivenLimits;
 use station::snapshot::{Phase, Snapshot};
 use std::sync::Arc;
 
@@ -35,6 +36,19 @@ pub(crate) struct Acknowledge {
     cause: String,
     #[serde(default)]
     corrective_action: String,
+}
+
+/// Body of `POST /charts/{id}/limits`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReviseLimits {
+    /// The revision that is replaced, as the snapshot shows it.
+    replaces: u32,
+    #[serde(default)]
+    relearn: bool,
+    centre: Option<f64>,
+    sigma: Option<f64>,
+    reason: String,
 }
 
 /// Body of `POST /stop/release`.
@@ -84,6 +98,51 @@ pub(crate) async fn disarm(acting: Acting, State(shared): State<Arc<Shared>>) ->
     decide(&shared, acting.at_least(Role::Engineer)?, Action::Disarm)
 }
 
+/// `POST /charts/{id}/limits`: engineers and above. The chart judges by other limits from its next point on, or learns anew.
+pub(crate) async fn revise_limits(
+    acting: Acting,
+    State(shared): State<Arc<Shared>>,
+    Path(chart): Path<u16>,
+    Body(ask): Body<ReviseLimits>,
+) -> Result<StatusCode, Problem> {
+    let by = acting.at_least(Role::Engineer)?;
+    let reason = short("reason", ask.reason, CAUSE_CHARS_MAX)?;
+    if reason.is_empty() {
+        return Err(Problem::invalid("reason_empty", "limits cannot be revised without a reason", "say why"));
+    }
+    let revision = match (ask.relearn, ask.centre, ask.sigma) {
+        (true, None, None) => Revision::Relearn,
+        (false, Some(centre), sigma) => Revision::Given(GivenLimits { centre, sigma }),
+        _ => {
+            let mend = "send either `relearn: true`, or `centre` (with `sigma` for single values)";
+            return Err(Problem::invalid("limits", "it is not said what the new limits are", mend));
+        }
+    };
+    let snapshot: Arc<Snapshot> = Arc::clone(&shared.sources.snapshots.borrow());
+    let found = snapshot.charts.iter().find(|view| view.id == chart).ok_or_else(|| Problem::not_found("such chart"))?;
+    if found.revision != ask.replaces {
+        let error = format!("revision {} is not the one in force, which is {}", ask.replaces, found.revision);
+        return Err(Problem::conflict("other_revision", error, "look at the page again"));
+    }
+    fits(&found.kind, revision)?;
+    decide(&shared, by, Action::ReviseLimits { chart, replaces: ask.replaces, revision, reason })
+}
+
+/// What the station would refuse without a word.
+fn fits(kind: &str, revision: Revision) -> Result<(), Problem> {
+    let Revision::Given(GivenLimits { centre, sigma }) = revision else { return Ok(()) };
+    let refuse = |error: &str, mend: &str| Err(Problem::invalid("limits", error, mend));
+    match (kind, sigma) {
+        ("individuals", None) => refuse("a chart of single values needs the standard deviation", "add `sigma`"),
+        ("individuals", Some(sigma)) if sigma <= 0.0 => refuse("the standard deviation must lie above 0", "correct `sigma`"),
+        ("individuals", Some(_)) => Ok(()),
+        (_, Some(_)) => refuse("what a share or a rate varies by follows from it", "leave out `sigma`"),
+        ("reject_share", None) if !(0.0..=1.0).contains(&centre) => refuse("a share lies from 0 to 1", "correct `centre`"),
+        (_, None) if centre < 0.0 => refuse("a rate is not negative", "correct `centre`"),
+        (_, None) => Ok(()),
+    }
+}
+
 fn short(field: &'static str, text: String, chars_max: usize) -> Result<String, Problem> {
     if text.chars().count() > chars_max {
         return Err(Problem::invalid("too_long", format!("`{field}` is longer than {chars_max} characters"), "write less"));
@@ -121,6 +180,7 @@ fn decide(shared: &Shared, by: Person, action: Action) -> Result<StatusCode, Pro
         Action::Release { stop_seq } => ("release", Some(*stop_seq)),
         Action::Arm => ("arm", None),
         Action::Disarm => ("disarm", None),
+        Action::ReviseLimits { .. } => ("revise_limits", None),
     };
     match (shared.sources.decide)(Request { by, action }) {
         Ok(()) => {

@@ -38,6 +38,7 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/stop/release", post(actions::release))
         .route("/line-stop/arm", post(actions::arm))
         .route("/line-stop/disarm", post(actions::disarm))
+        .route("/charts/{id}/limits", post(actions::revise_limits))
         .fallback(async || Problem::not_found("such address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this address does not take this method", "see the API's description")

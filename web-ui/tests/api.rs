@@ -5,10 +5,12 @@ mod site;
 
 use serde_json::{Value, json};
 use site::{Client, PASSWORD, Site, head_of_post, read_answer, snapshot_stopped};
-use station::action::{Action, Person, Request, Role};
-use station::snapshot::Phase;
+use station::action::{Action, Person, Request, Revision, Role};
+use station::recipe::GivenLimits;
+use station::snapshot::{ChartView, Phase, Snapshot};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use web_ui::{Page, PageError, PageSettings, Refused};
 
 #[test]
@@ -207,6 +209,45 @@ fn only_engineers_arm_and_disarm_the_line_stop() {
         assert_eq!(site.decisions().pop(), Some(Request { by, action }));
     }
     assert_eq!(engineer.get("/api/v1/snapshot").1["line_stop"], json!({ "armed": true, "by": null, "since": null, "withheld": 0 }));
+}
+
+#[test]
+fn limits_are_revised_by_engineers_with_a_reason_and_against_the_revision_they_saw() {
+    let site = Site::with_people();
+    let chart = json!({ "id": 1, "name": "paste_height", "kind": "individuals", "unit": "um", "learning": 0, "revision": 1, "points": [] });
+    let chart: ChartView = serde_json::from_value(chart).expect("a chart");
+    site.show(Snapshot { charts: vec![Arc::new(chart)], ..snapshot_stopped(1, Phase::Stopped) });
+    let path = "/api/v1/charts/1/limits";
+    let ask = json!({ "replaces": 1, "centre": 120.0, "sigma": 2.5, "reason": " new stencil " });
+    assert_eq!(site.signed_in("supervisor").post(path, &ask).1["code"], "role_too_small");
+    let engineer = site.signed_in("engineer");
+    let with = |changes: &[(&str, serde_json::Value)]| {
+        let mut ask = ask.clone();
+        changes.iter().for_each(|(key, value)| ask[key] = value.clone());
+        ask
+    };
+    for (body, code) in [
+        (with(&[("reason", json!("  "))]), "reason_empty"),
+        (with(&[("replaces", json!(0))]), "other_revision"),
+        (with(&[("relearn", json!(true))]), "limits"),
+        (with(&[("sigma", json!(null))]), "limits"),
+        (with(&[("sigma", json!(-1.0))]), "limits"),
+        (with(&[("centre", json!(null))]), "limits"),
+    ] {
+        assert_eq!(engineer.post(path, &body).1["code"], code, "{body}");
+    }
+    assert_eq!(engineer.post("/api/v1/charts/99/limits", &ask).0, 404);
+    assert_eq!(site.decisions(), []);
+    assert_eq!(engineer.post(path, &ask).0, 202);
+    let relearn = json!({ "replaces": 1, "relearn": true, "reason": "new paste" });
+    assert_eq!(engineer.post(path, &relearn).0, 202);
+    let by = Person { name: "engineer".into(), role: Role::Engineer };
+    let revised = |revision, reason: &str| Request {
+        by: by.clone(),
+        action: Action::ReviseLimits { chart: 1, replaces: 1, revision, reason: reason.into() },
+    };
+    let given = Revision::Given(GivenLimits { centre: 120.0, sigma: Some(2.5) });
+    assert_eq!(site.decisions(), [revised(given, "new stencil"), revised(Revision::Relearn, "new paste")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the settings promise to a person with a wrong file: every problem, its line, its key, its mend.
 
 mod modbus;
+mod plan;
 
 use super::*;
 use proptest::prelude::*;

@@ -31,7 +31,15 @@ fn chart(id: u16, name: &str, drift: f64) -> Arc<ChartView> {
         };
         PointView { piece: PieceId(1200 + index), point }
     });
-    Arc::new(ChartView { id, name: name.into(), kind: "individuals".into(), unit: "um".into(), learning: 0, points: points.collect() })
+    Arc::new(ChartView {
+        id,
+        name: name.into(),
+        kind: "individuals".into(),
+        unit: "um".into(),
+        learning: 0,
+        revision: 1,
+        points: points.collect(),
+    })
 }
 
 fn piece(number: u32, verdict: Verdict, grade: &str, reason: &str) -> Arc<PieceView> {

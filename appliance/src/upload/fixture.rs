@@ -34,6 +34,8 @@ pub fn started() -> Started {
         stop_rules: RuleNames { nelson: vec![1], western_electric: vec![] },
         stop_after_points: 1,
         reaction: "clean the stencil".to_owned(),
+        limits: None,
+        alarm: None,
     };
     let recipe = Recipe {
         name: "board-a".to_owned(),

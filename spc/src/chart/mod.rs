@@ -358,6 +358,11 @@ impl Chart {
         self.window.clear();
     }
 
+    /// The next point gets the number after `index`.
+    pub(crate) fn go_on_after(&mut self, index: u64) {
+        self.index = index;
+    }
+
     /// The limits that this chart judges by.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -7,7 +7,7 @@ use super::{Effect, Station};
 use crate::action::{Action, By, Request, Role};
 use crate::line::{Answer, LineCommand, PlcOrder, PlcRequest};
 use crate::policy::{PlcAcknowledge, StopReason, StopReasons};
-use crate::record::{Acknowledgement, ArmRecord, Body, CountersReset, LotRecord, Mark, MarkRecord, ReleaseRecord};
+use crate::record::{Acknowledgement, ArmRecord, Body, CountersReset, LotRecord, Mark, MarkRecord, ReleaseRecord, RevisionRecord};
 use crate::snapshot::Phase;
 use crate::units::Timestamp;
 
@@ -34,6 +34,15 @@ impl Station {
             Action::Release { stop_seq } => {
                 if by.role >= Role::Supervisor && stop_seq == self.memory.stop_seq {
                     self.release(By::Person(by), now, effects);
+                }
+            }
+            Action::ReviseLimits { chart, replaces, revision, reason } => {
+                let allowed = by.role >= Role::Engineer && !reason.trim().is_empty();
+                // Tried on a copy: what is recorded is what took place.
+                let name = self.memory.charts.clone().revise(chart, revision).ok();
+                if let Some(name) = name.filter(|_| allowed && self.memory.charts.revision(chart) == Some(replaces)) {
+                    let by = By::Person(by);
+                    self.keep(Body::Revised(RevisionRecord { chart, name, replaces, revision, by, reason }), now, effects);
                 }
             }
             Action::Arm | Action::Disarm => {

@@ -141,6 +141,8 @@ impl MadeUpLine {
                 self.line_stop.armed = request.action == Action::Arm;
                 (self.line_stop.by, self.line_stop.since) = (Some(request.by.into()), Some(self.now()));
             }
+            // The made-up charts keep what they have.
+            Action::ReviseLimits { .. } => {}
         }
     }
 
@@ -325,7 +327,7 @@ impl MadeUpLine {
         let charts = names.into_iter().zip(&self.charts).zip(1..).map(|(((name, kind, unit), points), id)| {
             let learning = if id == 4 { 12 } else { 0 };
             let points = points[points.len().saturating_sub(60)..].to_vec();
-            Arc::new(ChartView { id, name: name.into(), kind: kind.into(), unit: unit.into(), learning, points })
+            Arc::new(ChartView { id, name: name.into(), kind: kind.into(), unit: unit.into(), learning, revision: 1, points })
         });
         let reading = |tag: &str, value: f64, unit: &str, quality| Reading {
             tag: tag.into(),

@@ -1,10 +1,13 @@
 //! What is judged and charted: `[rubric]`, `[[characteristic]]`, `[stop_policy]`.
 
+mod alarm;
+
 use super::refuse_repetition;
 use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
+use station::alarm::FalseStopBudget;
 use station::policy::{PlcAcknowledge, StopPolicy};
-use station::recipe::{Characteristic, RuleNames, Source};
+use station::recipe::{Characteristic, GivenLimits, RuleNames, Source};
 use station::rubric::{Band, Rubric};
 
 /// A count of pieces in the policy. The largest one is a day of a fast line; more would be a slip.
@@ -48,7 +51,8 @@ fn band(section: &Section<'_>) -> Option<Band> {
 /// Reads all `[[characteristic]]`. `tags` is `None` if the tags' own names could not be read.
 pub(super) fn characteristics(root: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Vec<Characteristic>> {
     let sections = root.sections("characteristic");
-    let read: Vec<Option<Characteristic>> = sections.iter().map(|section| characteristic(section, tags)).collect();
+    let budget = alarm::budget(root, &sections);
+    let read: Vec<Option<Characteristic>> = sections.iter().map(|section| characteristic(section, tags, budget.as_ref())).collect();
     let ids: Vec<_> = sections.iter().zip(&read).map(|(section, read)| (section, read.as_ref().map(|read| read.id))).collect();
     refuse_repetition(&ids, "id", |id| format!("there are two characteristics with id {id}"), "give each chart a number of its own");
     let names: Vec<_> = sections.iter().map(|section| (section, section.glance("name"))).collect();
@@ -63,7 +67,7 @@ enum Kind {
     DefectsPerPiece,
 }
 
-fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Characteristic> {
+fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>, budget: Option<&FalseStopBudget>) -> Option<Characteristic> {
     let id = section.whole("id", 1..=u16::MAX);
     let name = section.text("name", "the name of the characteristic");
     let kinds = [("individuals", Kind::Individuals), ("reject_share", Kind::RejectShare), ("defects_per_piece", Kind::DefectsPerPiece)];
@@ -88,6 +92,9 @@ fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Ch
     // A run rule that shows for 20 points has long been seen by everybody.
     let stop_after_points = section.whole("stop_after_points", 1..=20_u32);
     let reaction = section.text("reaction", "what to check when it signals");
+    let of_values = source.as_ref().map(|source| matches!(source, Source::Individuals { .. }));
+    let limits = limits(section, of_values);
+    let alarm = alarm::alarm(section, of_values, budget);
     Some(Characteristic {
         id: id?,
         name: name?.to_owned(),
@@ -97,7 +104,28 @@ fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Ch
         stop_rules: stop_rules?,
         stop_after_points: stop_after_points?,
         reaction: reaction?.to_owned(),
+        limits: limits?,
+        alarm: alarm?,
     })
+}
+
+/// `limits = { centre = …, sigma = … }`: limits of an earlier study. `of_values` is `None` if it is not known what is charted.
+fn limits(section: &Section<'_>, of_values: Option<bool>) -> Option<Option<GivenLimits>> {
+    let Some(given) = section.optional_section("limits") else { return Some(None) };
+    let any = f64::NEG_INFINITY..=f64::INFINITY;
+    match of_values {
+        Some(true) => {
+            let centre = given.real("centre", any);
+            // Without variation every other value would be beyond the limits.
+            let sigma = given.real("sigma", f64::MIN_POSITIVE..=f64::MAX);
+            Some(Some(GivenLimits { centre: centre?, sigma: Some(sigma?) }))
+        }
+        Some(false) => Some(Some(GivenLimits { centre: given.real("centre", 0.0..=1e6)?, sigma: None })),
+        None => {
+            given.open_ended();
+            None
+        }
+    }
 }
 
 fn individuals(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Source> {
