@@ -14,7 +14,7 @@ use spc::{ChartKind, Monitor};
 #[serde(rename_all = "snake_case")]
 pub(super) enum Watch {
     Shewhart { lower: f64, upper: f64 },
-    Ewma(Ewma),
+    Ewma(Box<Ewma>),
     Cusum(Cusum),
 }
 
@@ -34,7 +34,7 @@ impl Watch {
             }
             Alarm::Ewma { lambda, width } => {
                 let settings = EwmaSettings { lambda, width, limits: EwmaWidth::Asymptotic, ..EwmaSettings::default() };
-                Self::Ewma(Ewma::new(process, settings).map_err(|error| error.to_string())?)
+                Self::Ewma(Box::new(Ewma::new(process, settings).map_err(|error| error.to_string())?))
             }
             Alarm::Cusum { shift, interval } => {
                 let settings = CusumSettings { shift, interval, ..CusumSettings::default() };
