@@ -5,16 +5,17 @@
 
 use crate::action::Revision;
 use crate::reading::{Quality, Reading};
-use crate::recipe::{Characteristic, GivenLimits, Recipe, RuleNames, Source};
+use crate::recipe::{Characteristic, GivenLimits, Recipe, Source, Spread};
 use crate::record::{ChartPoint, LimitsRecord};
 use crate::units::Timestamp;
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use spc::limits::SettingsError;
-use spc::{ChartKind, Hits, Limits, Monitor, Observation, PairChart, Rule, RuleSet, Settings};
+use spc::{ChartKind, Limits, Monitor, Observation, PairChart, Rule, Sample, Settings, Subgroup};
 use std::sync::Arc;
 use watch::Watch;
 
+mod names;
 mod watch;
 
 /// Every chart of the control plan, in its order.
@@ -37,6 +38,9 @@ struct Line {
     /// Pieces and events of the subgroup that is being filled.
     pieces: u32,
     events: u32,
+    /// Readings of the subgroup that is being filled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<f64>,
     /// Points in a row that showed a stop rule.
     stop_points: u32,
 }
@@ -108,6 +112,8 @@ impl Charts {
         for line in &mut self.lines {
             line.monitor.restart_runs();
             line.stop_points = 0;
+            // A mean of values from before and after what was mended would speak of neither.
+            line.values.clear();
             line.watch.iter_mut().for_each(Watch::restart);
         }
     }
@@ -134,7 +140,7 @@ impl Charts {
     pub(crate) fn frozen_limits(&self, point: &ChartPoint) -> Option<LimitsRecord> {
         let line = self.lines.iter().find(|line| line.characteristic.id == point.chart)?;
         let limits = line.monitor.limits().filter(|_| point.centre.is_none() && point.index == line.monitor.index())?;
-        let lines = limits.lines(line.subgroup_size());
+        let lines = limits.lines(f64::from(line.characteristic.source.pieces_per_point()));
         Some(LimitsRecord {
             chart: point.chart,
             name: line.characteristic.name.clone(),
@@ -150,15 +156,20 @@ impl Charts {
 impl Line {
     fn new(characteristic: &Characteristic) -> Result<Self, ChartError> {
         let refuse = |what: String| ChartError { name: characteristic.name.clone(), what };
-        let rules = RuleSet::only(&rules(&characteristic.rules).map_err(refuse)?);
-        rules_within(characteristic).map_err(refuse)?;
-        let phase_one_subgroups = characteristic.phase_one_subgroups;
+        let rules = names::rule_set(characteristic, &characteristic.rules).map_err(refuse)?;
+        names::within(characteristic).map_err(refuse)?;
         let (kind, usual) = match characteristic.source {
             Source::Individuals { .. } => (ChartKind::Individuals, Settings::values()),
-            Source::RejectShare { .. } => (ChartKind::P, Settings::counts()),
-            Source::DefectsPerPiece { .. } => (ChartKind::U, Settings::counts()),
+            Source::Averages { spread: Spread::Range, .. } => (ChartKind::XbarR, Settings::values()),
+            Source::Averages { spread: Spread::StandardDeviation, .. } => (ChartKind::XbarS, Settings::values()),
+            Source::RejectShare { overdispersed: false, .. } => (ChartKind::P, Settings::counts()),
+            Source::RejectShare { overdispersed: true, .. } => (ChartKind::LaneyP, Settings::counts()),
+            Source::DefectsPerPiece { overdispersed: false, .. } => (ChartKind::U, Settings::counts()),
+            Source::DefectsPerPiece { overdispersed: true, .. } => (ChartKind::LaneyU, Settings::counts()),
         };
-        let settings = Settings { rules, phase_one_subgroups, ..usual };
+        let spread = characteristic.spread_rules.as_ref().map(|spread| names::rule_set(characteristic, spread));
+        let range_rules = spread.transpose().map_err(refuse)?.unwrap_or(usual.range_rules);
+        let settings = Settings { rules, range_rules, phase_one_subgroups: characteristic.phase_one_subgroups, ..usual };
         let monitor = match characteristic.limits {
             Some(given) => given_limits(kind, given, &settings).and_then(|limits| Monitor::with_limits(limits, settings)),
             None => Monitor::new(kind, settings),
@@ -168,50 +179,52 @@ impl Line {
             return Err(refuse(format!("{alarm:?} watches single values, and this chart has none")));
         }
         let watch = Watch::of(characteristic, &monitor).map_err(&refuse)?;
-        match characteristic.source {
-            Source::RejectShare { subgroup: 0 } | Source::DefectsPerPiece { subgroup: 0 } => {
-                Err(refuse("a subgroup of 0 pieces".to_owned()))
-            }
-            _ => Ok(Self {
-                characteristic: Arc::new(characteristic.clone()),
-                monitor,
-                watch,
-                last_sample: None,
-                pieces: 0,
-                events: 0,
-                stop_points: 0,
-            }),
+        let least = if matches!(characteristic.source, Source::Averages { .. }) { 2 } else { 1 };
+        if characteristic.source.pieces_per_point() < least {
+            return Err(refuse(format!("a subgroup has {least} pieces or more")));
         }
-    }
-
-    fn subgroup_size(&self) -> f64 {
-        match self.characteristic.source {
-            Source::Individuals { .. } => 1.0,
-            Source::RejectShare { subgroup } | Source::DefectsPerPiece { subgroup } => f64::from(subgroup),
-        }
+        Ok(Self {
+            characteristic: Arc::new(characteristic.clone()),
+            monitor,
+            watch,
+            last_sample: None,
+            pieces: 0,
+            events: 0,
+            values: Vec::new(),
+            stop_points: 0,
+        })
     }
 
     fn push(&mut self, verdict: Verdict, defects: Option<u32>, readings: &[Reading]) -> Option<Observation> {
-        match &self.characteristic.source {
-            Source::Individuals { tag, .. } => {
-                let reading =
-                    readings.iter().find(|reading| reading.tag == *tag && reading.quality == Quality::Good && reading.text.is_none())?;
-                if self.last_sample == Some(reading.sampled_at) {
-                    return None;
-                }
-                self.last_sample = Some(reading.sampled_at);
-                // A value beyond the chart's arithmetic is refused and leaves the chart as it was: no point.
-                self.monitor.push_value(reading.value).ok()
-            }
-            Source::RejectShare { subgroup } => {
-                let (subgroup, reject) = (*subgroup, u32::from(verdict == Verdict::Reject));
+        match self.characteristic.source {
+            // A value beyond the chart's arithmetic is refused and leaves the chart as it was: no point.
+            Source::Individuals { .. } => self.reading(readings).and_then(|value| self.monitor.push_value(value).ok()),
+            Source::Averages { subgroup, .. } => self.reading(readings).and_then(|value| self.gather(subgroup, value)),
+            Source::RejectShare { subgroup, .. } => {
+                let reject = u32::from(verdict == Verdict::Reject);
                 defects.and_then(|_| self.fill(subgroup, reject))
             }
-            Source::DefectsPerPiece { subgroup } => {
-                let subgroup = *subgroup;
-                defects.and_then(|defects| self.fill(subgroup, defects))
-            }
+            Source::DefectsPerPiece { subgroup, .. } => defects.and_then(|defects| self.fill(subgroup, defects)),
         }
+    }
+
+    /// The reading of this piece, if it can be relied on and was not charted before.
+    fn reading(&mut self, readings: &[Reading]) -> Option<f64> {
+        let tag = self.characteristic.source.tag()?;
+        let fit = |reading: &&Reading| reading.tag == *tag && reading.quality == Quality::Good && reading.text.is_none();
+        let reading = readings.iter().find(fit).filter(|reading| self.last_sample != Some(reading.sampled_at))?;
+        self.last_sample = Some(reading.sampled_at);
+        Some(reading.value)
+    }
+
+    fn gather(&mut self, subgroup: u32, value: f64) -> Option<Observation> {
+        self.values.push(value);
+        if u32::try_from(self.values.len()).is_ok_and(|values| values < subgroup) {
+            return None;
+        }
+        let full = Subgroup::of(&self.values);
+        self.values.clear();
+        self.monitor.push(Sample::Subgroup(full.ok()?)).ok()
     }
 
     fn fill(&mut self, subgroup: u32, events: u32) -> Option<Observation> {
@@ -237,6 +250,7 @@ impl Line {
         (self.monitor, self.watch, self.stop_points) = (monitor, watch, 0);
         // A subgroup that was half full belongs to the limits before.
         (self.pieces, self.events) = (0, 0);
+        self.values.clear();
         Ok(())
     }
 
@@ -259,7 +273,7 @@ impl Line {
             chart: self.characteristic.id,
             index: point.index,
             value: point.statistic,
-            range: observation.moving_range.map(|range| range.statistic),
+            range: observation.moving_range.or(observation.within).map(|range| range.statistic),
             centre: point.centre(),
             lcl: point.lcl(),
             ucl: point.ucl(),
@@ -268,7 +282,7 @@ impl Line {
     }
 
     fn signals(&mut self, observation: &Observation) -> Vec<Signal> {
-        let stop = rules(&self.characteristic.stop_rules).map(|rules| Hits::of(&rules)).unwrap_or_default();
+        let stop = names::hits(&self.characteristic.stop_rules).unwrap_or_default();
         let shows_stop = !observation.point.signals.and(stop).is_empty();
         self.stop_points = if shows_stop { self.stop_points.saturating_add(1) } else { 0 };
         let due = self.stop_points >= self.characteristic.stop_after_points;
@@ -287,29 +301,13 @@ impl Line {
 /// Limits from numbers of a person or of the control plan.
 fn given_limits(kind: ChartKind, given: GivenLimits, settings: &Settings) -> Result<Limits, SettingsError> {
     match (kind, given.sigma) {
-        (ChartKind::Individuals, Some(sigma)) => Limits::given(given.centre, sigma, settings),
-        (ChartKind::Individuals, None) => Err(SettingsError::Domain { chart: kind }),
-        // What a share or a rate varies by follows from it.
-        (_, Some(_)) => Err(SettingsError::Domain { chart: kind }),
-        (_, None) => Limits::given_rate(kind, given.centre, settings),
+        (ChartKind::Individuals | ChartKind::XbarR | ChartKind::XbarS, Some(sigma)) => {
+            Limits::given_process(kind, given.centre, sigma, settings)
+        }
+        // What a share or a rate varies by follows from it, unless it is overdispersed: then it must be learnt.
+        (ChartKind::P | ChartKind::U, None) => Limits::given_rate(kind, given.centre, settings),
+        _ => Err(SettingsError::Domain { chart: kind }),
     }
-}
-
-fn rules_within(characteristic: &Characteristic) -> Result<(), String> {
-    let shown = Hits::of(&rules(&characteristic.rules)?);
-    match rules(&characteristic.stop_rules)?.into_iter().find(|rule| !shown.contains(*rule)) {
-        Some(rule) => Err(format!("{rule} stops the line, but is not among the rules of the chart")),
-        None => Ok(()),
-    }
-}
-
-fn rules(names: &RuleNames) -> Result<Vec<Rule>, String> {
-    let find = |family: &'static str, number: &u8| {
-        let name = format!("{family} {number}");
-        Rule::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| format!("there is no rule {name}"))
-    };
-    let nelson = names.nelson.iter().map(|number| find("Nelson", number));
-    nelson.chain(names.western_electric.iter().map(|number| find("WE", number))).collect()
 }
 
 fn nelson_bit(rule: Rule) -> u16 {

@@ -95,6 +95,15 @@ pub struct Characteristic {
     pub phase_one_subgroups: u32,
     /// Rules that are shown as signals.
     pub rules: RuleNames,
+    /// Rules on its second chart, of moving ranges or of the spread within subgroups; `None` = Nelson 1 to 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_rules: Option<RuleNames>,
+    /// How the rules count.
+    #[serde(default, skip_serializing_if = "Counting::is_usual")]
+    pub counting: Counting,
+    /// Patterns of the plant's own, up to four, numbered from 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<Pattern>,
     /// Those of them that also stop the line.
     pub stop_rules: RuleNames,
     /// The line stops when this many points in a row show a stop rule; 1 = at the first. A run rule that keeps signalling is a
@@ -157,16 +166,105 @@ pub enum Source {
         /// Its unit.
         unit: Arc<str>,
     },
+    /// X̄-R or X̄-s chart of a process reading: the mean of the readings of `subgroup` pieces, in `unit`, and their spread.
+    Averages {
+        /// The tag.
+        tag: Arc<str>,
+        /// Its unit.
+        unit: Arc<str>,
+        /// Readings per subgroup, 2 to 100.
+        subgroup: u32,
+        /// What is plotted beside the means.
+        spread: Spread,
+    },
     /// p chart: share of rejected pieces among `subgroup` inspected pieces.
     RejectShare {
         /// Pieces per subgroup.
         subgroup: u32,
+        /// The share varies by more than chance alone: p′ chart (Laney).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overdispersed: bool,
     },
     /// u chart: defects per inspected piece over `subgroup` pieces.
     DefectsPerPiece {
         /// Pieces per subgroup.
         subgroup: u32,
+        /// The rate varies by more than chance alone: u′ chart (Laney).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overdispersed: bool,
     },
+}
+
+impl Source {
+    /// Pieces of which one point is made.
+    #[must_use]
+    pub fn pieces_per_point(&self) -> u32 {
+        match *self {
+            Self::Individuals { .. } => 1,
+            Self::Averages { subgroup, .. } | Self::RejectShare { subgroup, .. } | Self::DefectsPerPiece { subgroup, .. } => subgroup,
+        }
+    }
+
+    /// Unit of the plotted value.
+    #[must_use]
+    pub fn unit(&self) -> &str {
+        match self {
+            Self::Individuals { unit, .. } | Self::Averages { unit, .. } => unit,
+            Self::RejectShare { .. } => "1",
+            Self::DefectsPerPiece { .. } => "1/piece",
+        }
+    }
+
+    /// The tag whose readings are charted.
+    #[must_use]
+    pub fn tag(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Individuals { tag, .. } | Self::Averages { tag, .. } => Some(tag),
+            Self::RejectShare { .. } | Self::DefectsPerPiece { .. } => None,
+        }
+    }
+}
+
+/// How the spread within a subgroup is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Largest minus smallest: by hand, and for up to ten values.
+    Range,
+    /// Standard deviation.
+    StandardDeviation,
+}
+
+/// The programs and manuals whose way of counting run rules is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counting {
+    /// As Nelson wrote: a trend is six points, a mixture lies on both sides.
+    #[default]
+    Nelson,
+    /// As Minitab: a trend is six steps, a mixture may lie on any side.
+    Minitab,
+    /// As the automotive manual (AIAG SPC, 2nd edition): seven points on a side, a mixture on any side.
+    Aiag,
+}
+
+impl Counting {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// "k of n points beyond z sigma", the newest among them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pattern {
+    /// Points that must lie beyond the line.
+    pub points: u32,
+    /// Points looked at, up to 32.
+    pub of: u32,
+    /// Distance of the line from the centre in standard errors of the point.
+    pub beyond_sigma: f64,
+    /// Points on either side count together; else all must be on the side of the newest.
+    pub any_side: bool,
 }
 
 /// A set of run rules, by family and number.
@@ -178,4 +276,10 @@ pub struct RuleNames {
     /// Numbers of the Western Electric rules, 1…4.
     #[serde(default)]
     pub western_electric: Vec<u8>,
+    /// Westgard's rules by name: `1-2s`, `1-3s`, `2-2s`, `R-4s`, `4-1s`, `10x`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub westgard: Vec<String>,
+    /// Numbers of [`Characteristic::patterns`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<u8>,
 }

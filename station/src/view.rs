@@ -11,7 +11,6 @@ use crate::station::Setup;
 use crate::units::Timestamp;
 use crate::verdict::Reason;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -34,17 +33,20 @@ impl View {
     pub(crate) fn new(setup: &Setup) -> Self {
         let recipe = &setup.recipe;
         let chart = |characteristic: &crate::recipe::Characteristic| {
-            let (kind, unit): (Cow<'static, str>, String) = match &characteristic.source {
-                Source::Individuals { unit, .. } => ("individuals".into(), unit.to_string()),
-                Source::RejectShare { .. } => ("reject_share".into(), "1".to_owned()),
-                Source::DefectsPerPiece { .. } => ("defects_per_piece".into(), "1/piece".to_owned()),
+            let kind = match characteristic.source {
+                Source::Individuals { .. } => "individuals",
+                Source::Averages { .. } => "averages",
+                Source::RejectShare { overdispersed: false, .. } => "reject_share",
+                Source::RejectShare { overdispersed: true, .. } => "reject_share_laney",
+                Source::DefectsPerPiece { overdispersed: false, .. } => "defects_per_piece",
+                Source::DefectsPerPiece { overdispersed: true, .. } => "defects_per_piece_laney",
             };
             let learning = characteristic.phase_one_subgroups;
             Arc::new(ChartView {
                 id: characteristic.id,
                 name: characteristic.name.clone(),
-                kind,
-                unit,
+                kind: kind.into(),
+                unit: characteristic.source.unit().to_owned(),
                 learning,
                 revision: 0,
                 points: Vec::new(),

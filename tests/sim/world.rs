@@ -6,7 +6,7 @@ use station::line::{GateQueue, LineCommand, Permit, PlcLink};
 use station::piece::{Arrival, PieceId};
 use station::policy::{PlcAcknowledge, StopPolicy, Withheld};
 use station::reading::{Quality, Reading};
-use station::recipe::{Characteristic, DefectClass, PayloadValue, Recipe, RuleNames, Source};
+use station::recipe::{Characteristic, Counting, DefectClass, PayloadValue, Recipe, RuleNames, Source};
 use station::record::{Body, Entry, EntryNumber, Identity, KeySwitch, StopRecord};
 use station::rubric::{Band, Rubric};
 use station::units::{Digest, EncoderCount, Micros, Timestamp};
@@ -27,14 +27,17 @@ pub fn model() -> Arc<ModelRef> {
 /// A recipe with one charted reading, one p chart, and a stop policy that is easy to reach.
 #[must_use]
 pub fn recipe() -> Recipe {
-    let rules = |nelson: &[u8]| RuleNames { nelson: nelson.to_vec(), western_electric: vec![1] };
+    let rules = |nelson: &[u8]| RuleNames { nelson: nelson.to_vec(), western_electric: vec![1], ..RuleNames::default() };
     let paste = Characteristic {
         id: 1,
         name: "paste_height".to_owned(),
         source: Source::Individuals { tag: "paste_height".into(), unit: "um".into() },
         phase_one_subgroups: 10,
         rules: rules(&[1, 2, 3]),
-        stop_rules: RuleNames { nelson: vec![1, 2], western_electric: Vec::new() },
+        spread_rules: None,
+        counting: Counting::default(),
+        patterns: Vec::new(),
+        stop_rules: RuleNames { nelson: vec![1, 2], ..RuleNames::default() },
         stop_after_points: 2,
         reaction: "check the squeegee".to_owned(),
         limits: None,
@@ -43,9 +46,12 @@ pub fn recipe() -> Recipe {
     let rejects = Characteristic {
         id: 2,
         name: "rejects".to_owned(),
-        source: Source::RejectShare { subgroup: 5 },
+        source: Source::RejectShare { subgroup: 5, overdispersed: false },
         phase_one_subgroups: 5,
         rules: rules(&[1]),
+        spread_rules: None,
+        counting: Counting::default(),
+        patterns: Vec::new(),
         stop_rules: RuleNames::default(),
         stop_after_points: 1,
         reaction: String::new(),

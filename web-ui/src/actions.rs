@@ -114,7 +114,7 @@ pub(crate) async fn revise_limits(
         (true, None, None) => Revision::Relearn,
         (false, Some(centre), sigma) => Revision::Given(GivenLimits { centre, sigma }),
         _ => {
-            let mend = "send either `relearn: true`, or `centre` (with `sigma` for single values)";
+            let mend = "send either `relearn: true`, or `centre` (with `sigma` for readings)";
             return Err(Problem::invalid("limits", "it is not said what the new limits are", mend));
         }
     };
@@ -133,9 +133,12 @@ fn fits(kind: &str, revision: Revision) -> Result<(), Problem> {
     let Revision::Given(GivenLimits { centre, sigma }) = revision else { return Ok(()) };
     let refuse = |error: &str, mend: &str| Err(Problem::invalid("limits", error, mend));
     match (kind, sigma) {
-        ("individuals", None) => refuse("a chart of single values needs the standard deviation", "add `sigma`"),
-        ("individuals", Some(sigma)) if sigma <= 0.0 => refuse("the standard deviation must lie above 0", "correct `sigma`"),
-        ("individuals", Some(_)) => Ok(()),
+        ("individuals" | "averages", None) => refuse("a chart of readings needs their standard deviation", "add `sigma`"),
+        ("individuals" | "averages", Some(sigma)) if sigma <= 0.0 => refuse("the standard deviation must lie above 0", "correct `sigma`"),
+        ("individuals" | "averages", Some(_)) => Ok(()),
+        ("reject_share_laney" | "defects_per_piece_laney", _) => {
+            refuse("how much an overdispersed rate varies cannot be known from its mean", "send `relearn: true`")
+        }
         (_, Some(_)) => refuse("what a share or a rate varies by follows from it", "leave out `sigma`"),
         ("reject_share", None) if !(0.0..=1.0).contains(&centre) => refuse("a share lies from 0 to 1", "correct `centre`"),
         (_, None) if centre < 0.0 => refuse("a rate is not negative", "correct `centre`"),

@@ -438,7 +438,7 @@ fn reading_report(entry: u64, reading: &Reading, context: &Context) -> Result<Se
 fn point_report(point: &ChartPoint, context: &Context) -> SensorReport {
     let characteristic = context.characteristic(point.chart);
     let unit = match characteristic.map(|known| &known.source) {
-        Some(Source::Individuals { unit, .. }) => unit.as_ref(),
+        Some(Source::Individuals { unit, .. } | Source::Averages { unit, .. }) => unit.as_ref(),
         Some(Source::RejectShare { .. } | Source::DefectsPerPiece { .. }) | None => "",
     };
     let Measure { kind, uom } = measure(unit);

@@ -8,7 +8,7 @@ use station::inspection::{ClassId, Inspection, MissReason, ModelRef, StageMicros
 use station::piece::{Arrival, PieceId};
 use station::policy::{PlcAcknowledge, StopPolicy};
 use station::reading::{Quality, Reading};
-use station::recipe::{Characteristic, DefectClass, Recipe, RuleNames, Source};
+use station::recipe::{Characteristic, Counting, DefectClass, Recipe, RuleNames, Source};
 use station::record::{Body, ChartPoint, Entry, EntryNumber, Identity, PieceRecord, Started};
 use station::rubric::{Band, Rubric};
 use station::units::{Digest, EncoderCount, Micros, Timestamp};
@@ -30,8 +30,11 @@ pub fn started() -> Started {
         name: name.to_owned(),
         source,
         phase_one_subgroups: 25,
-        rules: RuleNames { nelson: vec![1, 2], western_electric: vec![] },
-        stop_rules: RuleNames { nelson: vec![1], western_electric: vec![] },
+        rules: RuleNames { nelson: vec![1, 2], ..RuleNames::default() },
+        spread_rules: None,
+        counting: Counting::default(),
+        patterns: Vec::new(),
+        stop_rules: RuleNames { nelson: vec![1], ..RuleNames::default() },
         stop_after_points: 1,
         reaction: "clean the stencil".to_owned(),
         limits: None,
@@ -48,7 +51,7 @@ pub fn started() -> Started {
         gate_slack: 100,
         characteristics: vec![
             chart(1, "paste_height", Source::Individuals { tag: "paste_height".into(), unit: "um".into() }),
-            chart(2, "rejects", Source::RejectShare { subgroup: 50 }),
+            chart(2, "rejects", Source::RejectShare { subgroup: 50, overdispersed: false }),
         ],
         payload: Vec::new(),
         stop: StopPolicy {

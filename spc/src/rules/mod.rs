@@ -309,6 +309,12 @@ impl RuleSet {
         self
     }
 
+    /// The same conventions and patterns, watching these rules and no others. A custom rule without a pattern is never hit.
+    #[must_use]
+    pub const fn watching(self, rules: Hits) -> Self {
+        Self { rules, ..self }
+    }
+
     /// The patterns of one's own.
     pub(crate) const fn custom(&self) -> &[Option<ZoneRule>; CUSTOM_MAX] {
         &self.custom

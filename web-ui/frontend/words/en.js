@@ -112,6 +112,9 @@ export default {
   "chart.beyond": "▲▼ beyond a limit",
   "chart.run": "◆ run or trend",
   "chart.kind.individuals": "Individuals",
+  "chart.kind.averages": "X̄: averages",
+  "chart.kind.reject_share_laney": "p′: reject share (Laney)",
+  "chart.kind.defects_per_piece_laney": "u′: defects per piece (Laney)",
   "chart.kind.reject_share": "p: share of rejects",
   "chart.kind.defects_per_piece": "u: defects per piece",
 

@@ -112,6 +112,9 @@ export default {
   "chart.beyond": "▲▼ 超出控制限",
   "chart.run": "◆ 链或趋势",
   "chart.kind.individuals": "单值图",
+  "chart.kind.averages": "X̄ 图：均值",
+  "chart.kind.reject_share_laney": "p′ 图：不合格率（Laney）",
+  "chart.kind.defects_per_piece_laney": "u′ 图：单件缺陷数（Laney）",
   "chart.kind.reject_share": "p 图：不合格率",
   "chart.kind.defects_per_piece": "u 图：单件缺陷数",
 

@@ -1,14 +1,16 @@
 //! What is judged and charted: `[rubric]`, `[[characteristic]]`, `[stop_policy]`.
 
 mod alarm;
+mod rules;
 
 use super::refuse_repetition;
 use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
 use station::alarm::FalseStopBudget;
 use station::policy::{PlcAcknowledge, StopPolicy};
-use station::recipe::{Characteristic, GivenLimits, RuleNames, Source};
+use station::recipe::{Characteristic, Counting, GivenLimits, Source, Spread};
 use station::rubric::{Band, Rubric};
+use std::sync::Arc;
 
 /// A count of pieces in the policy. The largest one is a day of a fast line; more would be a slip.
 const PIECES_MAX: u32 = 100_000;
@@ -63,44 +65,77 @@ pub(super) fn characteristics(root: &Section<'_>, tags: Option<&[KnownTag]>) -> 
 #[derive(Clone, Copy)]
 enum Kind {
     Individuals,
+    Averages,
     RejectShare,
     DefectsPerPiece,
+}
+
+const KINDS: [(&str, Kind); 4] = [
+    ("individuals", Kind::Individuals),
+    ("averages", Kind::Averages),
+    ("reject_share", Kind::RejectShare),
+    ("defects_per_piece", Kind::DefectsPerPiece),
+];
+
+fn source(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Source> {
+    let charted = || {
+        let subgroup = subgroup(section);
+        let overdispersed = section.flag_or("overdispersed", false);
+        subgroup.zip(overdispersed)
+    };
+    match section.choice("kind", &KINDS) {
+        Some(Kind::Individuals) => tag(section, tags).map(|(tag, unit)| Source::Individuals { tag, unit }),
+        Some(Kind::Averages) => {
+            let of = tag(section, tags);
+            // Beyond 100 values the range says nothing that the standard deviation does not say better.
+            let subgroup = section.whole("subgroup", 2..=100_u32);
+            let spreads = [("range", Spread::Range), ("standard_deviation", Spread::StandardDeviation)];
+            let spread = section.choice_or("spread", &spreads, Spread::StandardDeviation);
+            let (tag, unit) = of?;
+            Some(Source::Averages { tag, unit, subgroup: subgroup?, spread: spread? })
+        }
+        Some(Kind::RejectShare) => charted().map(|(subgroup, overdispersed)| Source::RejectShare { subgroup, overdispersed }),
+        Some(Kind::DefectsPerPiece) => charted().map(|(subgroup, overdispersed)| Source::DefectsPerPiece { subgroup, overdispersed }),
+        None => {
+            section.open_ended();
+            None
+        }
+    }
 }
 
 fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>, budget: Option<&FalseStopBudget>) -> Option<Characteristic> {
     let id = section.whole("id", 1..=u16::MAX);
     let name = section.text("name", "the name of the characteristic");
-    let kinds = [("individuals", Kind::Individuals), ("reject_share", Kind::RejectShare), ("defects_per_piece", Kind::DefectsPerPiece)];
-    let source = match section.choice("kind", &kinds) {
-        Some(Kind::Individuals) => individuals(section, tags),
-        Some(Kind::RejectShare) => subgroup(section).map(|subgroup| Source::RejectShare { subgroup }),
-        Some(Kind::DefectsPerPiece) => subgroup(section).map(|subgroup| Source::DefectsPerPiece { subgroup }),
-        None => {
-            section.open_ended();
-            None
-        }
-    };
+    let source = source(section, tags);
     // From fewer than 5 subgroups limits are a guess; more than 10 000 would never be frozen.
     let phase_one_subgroups = section.whole("phase_one_subgroups", 5..=10_000_u32);
-    let rules = rules(&section.section("rules"));
+    let patterns = rules::patterns(section);
+    let shown = rules::rules(&section.section("rules"), patterns.as_deref());
     let stop_section = section.section("stop_rules");
-    let stop_rules = self::rules(&stop_section);
-    if let (Some(shown), Some(stop)) = (&rules, &stop_rules) {
-        must_be_shown(&stop_section, "nelson", &stop.nelson, &shown.nelson);
-        must_be_shown(&stop_section, "western_electric", &stop.western_electric, &shown.western_electric);
+    let stop_rules = rules::rules(&stop_section, patterns.as_deref());
+    if let (Some(shown), Some(stop)) = (&shown, &stop_rules) {
+        rules::must_be_shown(&stop_section, stop, shown);
     }
+    let spread_rules = match section.optional_section("spread_rules") {
+        Some(spread) => rules::rules(&spread, patterns.as_deref()).map(Some),
+        None => Some(None),
+    };
+    let countings = [("nelson", Counting::Nelson), ("minitab", Counting::Minitab), ("aiag", Counting::Aiag)];
+    let counting = section.choice_or("counting", &countings, Counting::Nelson);
     // A run rule that shows for 20 points has long been seen by everybody.
     let stop_after_points = section.whole("stop_after_points", 1..=20_u32);
     let reaction = section.text("reaction", "what to check when it signals");
-    let of_values = source.as_ref().map(|source| matches!(source, Source::Individuals { .. }));
-    let limits = limits(section, of_values);
-    let alarm = alarm::alarm(section, of_values, budget);
+    let limits = limits(section, source.as_ref());
+    let alarm = alarm::alarm(section, source.as_ref(), budget);
     Some(Characteristic {
         id: id?,
         name: name?.to_owned(),
         source: source?,
         phase_one_subgroups: phase_one_subgroups?,
-        rules: rules?,
+        rules: shown?,
+        spread_rules: spread_rules?,
+        counting: counting?,
+        patterns: patterns?,
         stop_rules: stop_rules?,
         stop_after_points: stop_after_points?,
         reaction: reaction?.to_owned(),
@@ -109,18 +144,24 @@ fn characteristic(section: &Section<'_>, tags: Option<&[KnownTag]>, budget: Opti
     })
 }
 
-/// `limits = { centre = …, sigma = … }`: limits of an earlier study. `of_values` is `None` if it is not known what is charted.
-fn limits(section: &Section<'_>, of_values: Option<bool>) -> Option<Option<GivenLimits>> {
+/// `limits = { centre = …, sigma = … }`: limits of an earlier study. `source` is `None` if it is not known what is charted.
+fn limits(section: &Section<'_>, source: Option<&Source>) -> Option<Option<GivenLimits>> {
     let Some(given) = section.optional_section("limits") else { return Some(None) };
-    let any = f64::NEG_INFINITY..=f64::INFINITY;
-    match of_values {
-        Some(true) => {
-            let centre = given.real("centre", any);
+    match source {
+        Some(Source::Individuals { .. } | Source::Averages { .. }) => {
+            let centre = given.real("centre", f64::NEG_INFINITY..=f64::INFINITY);
             // Without variation every other value would be beyond the limits.
             let sigma = given.real("sigma", f64::MIN_POSITIVE..=f64::MAX);
             Some(Some(GivenLimits { centre: centre?, sigma: Some(sigma?) }))
         }
-        Some(false) => Some(Some(GivenLimits { centre: given.real("centre", 0.0..=1e6)?, sigma: None })),
+        Some(Source::RejectShare { overdispersed: true, .. } | Source::DefectsPerPiece { overdispersed: true, .. }) => {
+            let what = "how much an overdispersed rate varies cannot be known from its mean";
+            section.wrong("limits", what, "remove `limits`, so that they are learnt, or `overdispersed`");
+            None
+        }
+        Some(Source::RejectShare { .. } | Source::DefectsPerPiece { .. }) => {
+            Some(Some(GivenLimits { centre: given.real("centre", 0.0..=1e6)?, sigma: None }))
+        }
         None => {
             given.open_ended();
             None
@@ -128,7 +169,8 @@ fn limits(section: &Section<'_>, of_values: Option<bool>) -> Option<Option<Given
     }
 }
 
-fn individuals(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Source> {
+/// The tag that is charted, and its unit.
+fn tag(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<(Arc<str>, Arc<str>)> {
     let tag = section.text("tag", "the name of the tag that is charted")?;
     let found = tags?.iter().find(|known| &*known.name == tag);
     if found.is_none() {
@@ -143,24 +185,11 @@ fn individuals(section: &Section<'_>, tags: Option<&[KnownTag]>) -> Option<Sourc
     if !found.is_number {
         section.wrong("tag", format!("{tag} is text, which cannot be charted"), "name a tag that is a number");
     }
-    Some(Source::Individuals { tag: found.name.clone(), unit: found.unit.clone()? })
+    Some((found.name.clone(), found.unit.clone()?))
 }
 
 fn subgroup(section: &Section<'_>) -> Option<u32> {
     section.whole("subgroup", 1..=PIECES_MAX)
-}
-
-fn rules(section: &Section<'_>) -> Option<RuleNames> {
-    let nelson = section.numbers("nelson", 1..=8);
-    let western_electric = section.numbers("western_electric", 1..=4);
-    Some(RuleNames { nelson: nelson?, western_electric: western_electric? })
-}
-
-fn must_be_shown(section: &Section<'_>, family: &'static str, stop: &[u8], shown: &[u8]) {
-    for rule in stop.iter().filter(|rule| !shown.contains(rule)) {
-        let what = format!("rule {rule} stops the line but is not among the rules that are shown");
-        section.wrong(family, what, format!("add {rule} to rules.{family}, or take it out here"));
-    }
 }
 
 /// Reads `[stop_policy]`.

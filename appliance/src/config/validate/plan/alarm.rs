@@ -4,7 +4,7 @@
 
 use crate::config::raw::Section;
 use station::alarm::{AlarmKind, FalseStopBudget, design};
-use station::recipe::Alarm;
+use station::recipe::{Alarm, Source};
 
 /// Fewest single values from which the centre is known well enough for a chart that finds small shifts (order of magnitude of
 /// W. A. Jensen and others, "Effects of parameter estimation on control chart properties", Journal of Quality Technology 38,
@@ -26,14 +26,14 @@ pub(super) fn budget(root: &Section<'_>, characteristics: &[Section<'_>]) -> Opt
     Some(FalseStopBudget { shifts, minutes_per_shift, pieces_per_minute, pieces_per_point: 1.0, charts })
 }
 
-/// Reads the alarm of a characteristic. `of_values` is `None` if it is not known what is charted.
-pub(super) fn alarm(section: &Section<'_>, of_values: Option<bool>, budget: Option<&FalseStopBudget>) -> Option<Option<Alarm>> {
+/// Reads the alarm of a characteristic. `source` is `None` if it is not known what is charted.
+pub(super) fn alarm(section: &Section<'_>, source: Option<&Source>, budget: Option<&FalseStopBudget>) -> Option<Option<Alarm>> {
     let Some(alarm) = section.optional_section("alarm") else { return Some(None) };
     let kinds = [("best", AlarmKind::Best), ("limits", AlarmKind::Shewhart), ("ewma", AlarmKind::Ewma), ("cusum", AlarmKind::Cusum)];
     let kind = alarm.choice_or("chart", &kinds, AlarmKind::Best);
     let shift = alarm.real("shift", 0.1..=10.0);
-    if of_values == Some(false) {
-        section.wrong("alarm", "an alarm watches single values, and this chart has shares of pieces", "remove it");
+    if source.is_some_and(|source| !matches!(source, Source::Individuals { .. })) {
+        section.wrong("alarm", "an alarm watches single values, and a point of this chart is made of many", "remove it");
         return None;
     }
     let learns = section.glance_whole::<u32>("phase_one_subgroups").filter(|_| !section.has("limits"));
