@@ -17,11 +17,12 @@ TIME ?= 60
 BENCHES := $(basename $(notdir $(wildcard */benches/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fmt lint setup fuzz fuzz-minimise
+.PHONY: help run test golden-arm64 bench fmt lint setup fuzz fuzz-minimise
 
 help:
 	@echo 'make run     set up, build, and show the simulated line on a page   (ARGS="--seed 7")'
 	@echo 'make test    set up and run every test'
+	@echo 'make golden-arm64   the reference cases of the statistics on emulated ARM, and their bits beside those of this machine'
 	@echo 'make lint    clippy, warnings are errors'
 	@echo 'make fmt     format the sources'
 	@echo 'make setup   install what is missing to build and test'
@@ -41,6 +42,9 @@ test:
 	cargo test --locked --workspace
 	systemd/check.sh
 	scripts/check-documents.sh
+
+golden-arm64:
+	scripts/golden-arm64.sh
 
 # Each bench prints one JSON line per measured thing, beside its peer in the same run, and a line for people at the end.
 bench:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts in place what building (`setup.sh run`), testing (`setup.sh test`) or measuring (`setup.sh bench`) needs and this machine lacks: Debian packages,
-# a Rust toolchain, ONNX Runtime. It says what it does, installs only what is missing, and does nothing when all is there.
+# Puts in place what building (`setup.sh run`), testing (`setup.sh test`), measuring (`setup.sh bench`) or testing `spc` on
+# emulated ARM (`setup.sh arm64`) needs and this machine lacks: Debian packages, a Rust toolchain, ONNX Runtime. It says what it does, installs only what is missing, and does nothing when all is there.
 set -euo pipefail
 
 purpose="${1:-run}"
@@ -24,8 +24,12 @@ case "$purpose" in
     # The C client and server that the Modbus side is measured beside.
     packages+=(libmodbus-dev)
     ;;
+  arm64)
+    # A crate of plain Rust: a linker and the C library for ARM, and what runs the result.
+    packages=(ca-certificates gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
+    ;;
   *)
-    echo "setup.sh: say \`setup.sh run\`, \`setup.sh test\` or \`setup.sh bench\`" >&2
+    echo "setup.sh: say \`setup.sh run\`, \`setup.sh test\`, \`setup.sh bench\` or \`setup.sh arm64\`" >&2
     exit 64
     ;;
 esac
@@ -123,6 +127,12 @@ python_peers() {
 
 install_packages
 install_rust
+if [[ "$purpose" == arm64 ]]; then
+  cd "$root"
+  rustup target list --installed | grep -qx aarch64-unknown-linux-gnu || rustup target add aarch64-unknown-linux-gnu
+  echo "setup.sh: everything for \`make golden-arm64\` is here"
+  exit 0
+fi
 case "$purpose" in
   test) python_peers plc-bridge/tests/peers/requirements.txt ;;
   bench) python_peers spc/benches/requirements.txt ;;
