@@ -1,10 +1,11 @@
 //! Skewed distributions of real characteristics (run-out, roughness, time), fitted by maximum likelihood.
 //!
-//! Invariants: a fit never has a lower likelihood than its neighbours; fits follow the unit of the readings (twice the
-//! readings, twice the scale, same shape).
+//! Invariants: a fit never has a lower likelihood than its neighbours ([`Family::LognormalSample`] apart, which is not one of
+//! maximum likelihood); fits follow the unit of the readings (twice the readings, twice the scale, same shape).
 
 use serde::{Deserialize, Serialize};
 
+use super::threshold;
 use crate::distribution::{
     digamma, gamma_above, gamma_below, gamma_quantile, ln_gamma, normal_above, normal_below, normal_quantile, quantile,
 };
@@ -20,19 +21,23 @@ pub enum Fitted {
         /// Standard deviation.
         std_dev: f64,
     },
-    /// The logarithm is normal.
+    /// The logarithm of what lies above the threshold is normal.
     Lognormal {
         /// Mean of the natural logarithms.
         log_mean: f64,
         /// Standard deviation of the natural logarithms.
         log_std_dev: f64,
+        /// Nothing lies below; 0 in the distribution with two parameters.
+        threshold: f64,
     },
-    /// Weibull with two parameters.
+    /// Weibull.
     Weibull {
         /// Shape.
         shape: f64,
-        /// Scale: 63.2 % of all readings lie below.
+        /// Scale: 63.2 % of all readings lie less than this above the threshold.
         scale: f64,
+        /// Nothing lies below; 0 in the distribution with two parameters.
+        threshold: f64,
     },
     /// Gamma.
     Gamma {
@@ -53,10 +58,16 @@ pub enum Fitted {
 pub enum Family {
     /// Normal; the standard deviation with divisor n.
     Normal,
-    /// Lognormal; the standard deviation of the logarithms with divisor n.
+    /// Lognormal; the standard deviation of the logarithms with divisor n, as maximum likelihood has it.
     Lognormal,
+    /// Lognormal; the standard deviation of the logarithms with divisor n − 1, as Minitab and JASP print it.
+    LognormalSample,
+    /// Lognormal with a threshold of its own.
+    LognormalThreshold,
     /// Weibull, two parameters.
     Weibull,
+    /// Weibull with a threshold of its own.
+    WeibullThreshold,
     /// Gamma.
     Gamma,
     /// Exponential.
@@ -67,16 +78,20 @@ impl Fitted {
     /// Maximum-likelihood fit.
     ///
     /// Source: N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate Distributions 1, chapters 13, 14, 17, 19, 21.
-    /// The equations for the shapes of Weibull and gamma have one root, found by bisection to the last bit.
+    /// The equations for the shapes of Weibull and gamma have one root, found by bisection to the last bit. A threshold is the
+    /// local maximum of the likelihood (A. C. Cohen and B. J. Whitten, American Journal of Mathematical and Management
+    /// Sciences 1 (1981) 139–153), because close to the smallest reading the likelihood grows without bound. Ties are taken as
+    /// they come.
     ///
     /// # Errors
-    /// Fewer than two readings; NaN or infinite ones; readings that do not vary; for all but the normal distribution,
-    /// readings that are not above zero.
+    /// Fewer than two readings (three where a threshold is sought); NaN or infinite ones; readings that do not vary; for all
+    /// but the normal distribution and those with a threshold, readings that are not above zero; a threshold without a local
+    /// maximum, where the readings ask for the distribution with two parameters or the normal one.
     pub fn to(data: &[f64], family: Family) -> Result<Self, StudyError> {
-        if family == Family::Normal {
-            study::finite(data, 2)?
-        } else {
-            study::positive(data, 2)?
+        match family {
+            Family::Normal => study::finite(data, 2)?,
+            Family::LognormalThreshold | Family::WeibullThreshold => study::finite(data, 3)?,
+            _ => study::positive(data, 2)?,
         }
         if data.iter().all(|value| *value == data[0]) {
             return Err(StudyError::NoVariation { what: "readings" });
@@ -93,10 +108,16 @@ impl Fitted {
             }
             Family::Lognormal => {
                 let (log_mean, log_std_dev) = moments(&logs());
-                Self::Lognormal { log_mean, log_std_dev }
+                Self::Lognormal { log_mean, log_std_dev, threshold: 0.0 }
             }
+            Family::LognormalSample => {
+                let (log_mean, log_std_dev) = moments(&logs());
+                let count = real(data.len());
+                Self::Lognormal { log_mean, log_std_dev: log_std_dev * (count / (count - 1.0)).sqrt(), threshold: 0.0 }
+            }
+            Family::LognormalThreshold | Family::WeibullThreshold => threshold::fit(data, family == Family::WeibullThreshold)?,
             Family::Exponential => Self::Exponential { rate: 1.0 / study::mean(data) },
-            Family::Weibull => weibull(&logs())?,
+            Family::Weibull => weibull(&logs(), 0.0)?,
             Family::Gamma => {
                 let (mean, log_mean) = (study::mean(data), study::mean(&logs()));
                 let shape = root("gamma shape", |log_shape| digamma(log_shape.exp()) - log_shape + mean.ln() - log_mean)?.exp();
@@ -105,15 +126,25 @@ impl Fitted {
         })
     }
 
-    /// Share of all readings below `x`.
+    /// The value that nothing lies below: the threshold where there is one, −∞ for the normal distribution, else 0.
+    #[must_use]
+    pub const fn threshold(&self) -> f64 {
+        match *self {
+            Self::Normal { .. } => f64::NEG_INFINITY,
+            Self::Lognormal { threshold, .. } | Self::Weibull { threshold, .. } => threshold,
+            Self::Gamma { .. } | Self::Exponential { .. } => 0.0,
+        }
+    }
+
+    /// Share of all readings below `x`; NaN where `x` is.
     #[must_use]
     pub fn below(&self, x: f64) -> f64 {
         match *self {
             Self::Normal { mean, std_dev } => normal_below((x - mean) / std_dev),
             Self::Gamma { shape, rate } => gamma_below(rate * x, shape),
-            _ if x <= 0.0 => 0.0,
-            Self::Lognormal { log_mean, log_std_dev } => normal_below((x.ln() - log_mean) / log_std_dev),
-            Self::Weibull { shape, scale } => -(-(x / scale).powf(shape)).exp_m1(),
+            _ if x <= self.threshold() => 0.0,
+            Self::Lognormal { log_mean, log_std_dev, threshold } => normal_below(((x - threshold).ln() - log_mean) / log_std_dev),
+            Self::Weibull { shape, scale, threshold } => -(-((x - threshold) / scale).powf(shape)).exp_m1(),
             Self::Exponential { rate } => -(-rate * x).exp_m1(),
         }
     }
@@ -124,9 +155,9 @@ impl Fitted {
         match *self {
             Self::Normal { mean, std_dev } => normal_above((x - mean) / std_dev),
             Self::Gamma { shape, rate } => gamma_above(rate * x, shape),
-            _ if x <= 0.0 => 1.0,
-            Self::Lognormal { log_mean, log_std_dev } => normal_above((x.ln() - log_mean) / log_std_dev),
-            Self::Weibull { shape, scale } => (-(x / scale).powf(shape)).exp(),
+            _ if x <= self.threshold() => 1.0,
+            Self::Lognormal { log_mean, log_std_dev, threshold } => normal_above(((x - threshold).ln() - log_mean) / log_std_dev),
+            Self::Weibull { shape, scale, threshold } => (-((x - threshold) / scale).powf(shape)).exp(),
             Self::Exponential { rate } => (-rate * x).exp(),
         }
     }
@@ -139,8 +170,8 @@ impl Fitted {
         }
         match *self {
             Self::Normal { mean, std_dev } => mean + std_dev * normal_quantile(p),
-            Self::Lognormal { log_mean, log_std_dev } => (log_mean + log_std_dev * normal_quantile(p)).exp(),
-            Self::Weibull { shape, scale } => scale * (-(-p).ln_1p()).powf(1.0 / shape),
+            Self::Lognormal { log_mean, log_std_dev, threshold } => threshold + (log_mean + log_std_dev * normal_quantile(p)).exp(),
+            Self::Weibull { shape, scale, threshold } => threshold + scale * (-(-p).ln_1p()).powf(1.0 / shape),
             Self::Gamma { shape, rate } => gamma_quantile(p, shape) / rate,
             Self::Exponential { rate } => -(-p).ln_1p() / rate,
         }
@@ -151,9 +182,15 @@ impl Fitted {
     pub fn log_likelihood(&self, data: &[f64]) -> f64 {
         let density = |x: f64| match *self {
             Self::Normal { mean, std_dev } => log_normal_density((x - mean) / std_dev) - std_dev.ln(),
-            _ if x <= 0.0 => f64::NEG_INFINITY,
-            Self::Lognormal { log_mean, log_std_dev } => log_normal_density((x.ln() - log_mean) / log_std_dev) - log_std_dev.ln() - x.ln(),
-            Self::Weibull { shape, scale } => (shape / scale).ln() + (shape - 1.0) * (x / scale).ln() - (x / scale).powf(shape),
+            _ if x <= self.threshold() => f64::NEG_INFINITY,
+            Self::Lognormal { log_mean, log_std_dev, threshold } => {
+                let log = (x - threshold).ln();
+                log_normal_density((log - log_mean) / log_std_dev) - log_std_dev.ln() - log
+            }
+            Self::Weibull { shape, scale, threshold } => {
+                let of_scale = (x - threshold) / scale;
+                (shape / scale).ln() + (shape - 1.0) * of_scale.ln() - of_scale.powf(shape)
+            }
             Self::Gamma { shape, rate } => shape * rate.ln() - ln_gamma(shape) + (shape - 1.0) * x.ln() - rate * x,
             Self::Exponential { rate } => rate.ln() - rate * x,
         };
@@ -166,7 +203,7 @@ fn log_normal_density(z: f64) -> f64 {
 }
 
 /// `Σ xᵏ ln x / Σ xᵏ − 1/k = mean ln x`, rising in k. Readings are divided by the largest, so that powers stay in range.
-fn weibull(logs: &[f64]) -> Result<Fitted, StudyError> {
+pub(super) fn weibull(logs: &[f64], threshold: f64) -> Result<Fitted, StudyError> {
     let greatest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let logs: Vec<f64> = logs.iter().map(|log| log - greatest).collect();
     let mean = study::mean(&logs);
@@ -176,7 +213,7 @@ fn weibull(logs: &[f64]) -> Result<Fitted, StudyError> {
         study::sum(logs.iter().map(|log| (shape * log).exp() * log)) / powers(shape) - 1.0 / shape - mean
     };
     let shape = root("Weibull shape", excess)?.exp();
-    Ok(Fitted::Weibull { shape, scale: (greatest + (powers(shape) / real(logs.len())).ln() / shape).exp() })
+    Ok(Fitted::Weibull { shape, scale: (greatest + (powers(shape) / real(logs.len())).ln() / shape).exp(), threshold })
 }
 
 /// Where a rising function of the logarithm of a shape crosses zero, for shapes from e⁻²⁰ to e²⁰.
@@ -189,10 +226,20 @@ fn root(what: &'static str, excess: impl Fn(f64) -> f64) -> Result<f64, StudyErr
 mod tests {
     use super::*;
 
-    const FAMILIES: [Family; 5] = [Family::Normal, Family::Lognormal, Family::Weibull, Family::Gamma, Family::Exponential];
+    const FAMILIES: [Family; 7] = [
+        Family::Normal,
+        Family::Lognormal,
+        Family::LognormalThreshold,
+        Family::Weibull,
+        Family::WeibullThreshold,
+        Family::Gamma,
+        Family::Exponential,
+    ];
 
     fn readings() -> Vec<f64> {
-        (1..60).map(|i| 0.3 + f64::from((i * 37) % 59) / 20.0).collect()
+        // Skewed to the right, as run-out is: some distance above zero, few large values.
+        let evenly = |i: i32| (f64::from((i * 37) % 59) + 0.5) / 59.0;
+        (1..60).map(|i| 0.3 + 2.0 * (-(-evenly(i)).ln_1p()).powf(0.6)).collect()
     }
 
     #[test]
@@ -204,10 +251,12 @@ mod tests {
             for (first, second) in [(1.001, 1.0), (0.999, 1.0), (1.0, 1.001), (1.0, 0.999)] {
                 let near = match best {
                     Fitted::Normal { mean, std_dev } => Fitted::Normal { mean: mean * first, std_dev: std_dev * second },
-                    Fitted::Lognormal { log_mean, log_std_dev } => {
-                        Fitted::Lognormal { log_mean: log_mean * first, log_std_dev: log_std_dev * second }
+                    Fitted::Lognormal { log_mean, log_std_dev, threshold } => {
+                        Fitted::Lognormal { log_mean: log_mean * first, log_std_dev: log_std_dev * second, threshold }
                     }
-                    Fitted::Weibull { shape, scale } => Fitted::Weibull { shape: shape * first, scale: scale * second },
+                    Fitted::Weibull { shape, scale, threshold } => {
+                        Fitted::Weibull { shape: shape * first, scale: scale * second, threshold }
+                    }
                     Fitted::Gamma { shape, rate } => Fitted::Gamma { shape: shape * first, rate: rate * second },
                     Fitted::Exponential { rate } => Fitted::Exponential { rate: rate * first * second },
                 };
@@ -232,7 +281,7 @@ mod tests {
     #[test]
     fn fits_follow_the_unit() {
         let doubled: Vec<f64> = readings().iter().map(|value| 2.0 * value).collect();
-        let (Ok(Fitted::Weibull { shape, scale }), Ok(Fitted::Weibull { shape: same, scale: twice })) =
+        let (Ok(Fitted::Weibull { shape, scale, .. }), Ok(Fitted::Weibull { shape: same, scale: twice, .. })) =
             (Fitted::to(&readings(), Family::Weibull), Fitted::to(&doubled, Family::Weibull))
         else {
             panic!("a Weibull fit is a Weibull distribution");

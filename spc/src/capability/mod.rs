@@ -10,6 +10,7 @@
 
 pub mod fit;
 pub mod percentile;
+mod threshold;
 mod within;
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fit::Fitted;
 use super::{Outside, Specification};
+use crate::distribution::normal_quantile;
 use crate::study::StudyError;
 
 /// The share below −3σ of a normal distribution, as ISO 22514-2 rounds it.
@@ -47,7 +48,7 @@ impl Percentiles {
     /// Source: ISO 22514-2:2017, clause 7 (general geometric method, "M1,4"/percentile).
     ///
     /// # Errors
-    /// Percentiles that are not finite or not rising.
+    /// Percentiles that are NaN, infinite or not rising (readings with too many ties).
     pub fn indices(&self, specification: &Specification) -> Result<PercentileIndices, StudyError> {
         let rising = self.low < self.median && self.median < self.high && self.low.is_finite() && self.high.is_finite();
         if !rising {
@@ -64,6 +65,32 @@ impl Percentiles {
     }
 }
 
+/// Indices by share outside: each side's share is read as a distance on the normal scale, Ppu = z(share above)/3, and
+/// Pp = (z below + z above)/6. Where a limit lies beyond the distribution's own end, no piece ever passes it: that side, and with
+/// it Pp, has no index.
+///
+/// Source: ISO 22514-2:2017 (indices from proportions nonconforming); "Z-score method" of ISO/TR 22514-4, as Minitab and
+/// JASP offer it beside the percentiles.
+///
+/// # Errors
+/// Limits that all lie beyond the distribution's ends.
+pub fn indices_by_share(distribution: &Fitted, specification: &Specification) -> Result<PercentileIndices, StudyError> {
+    let score = |share: f64| (share > 0.0 && share < 1.0).then(|| -normal_quantile(share));
+    let below = specification.lower().and_then(|limit| score(distribution.below(limit)));
+    let above = specification.upper().and_then(|limit| score(distribution.above(limit)));
+    let nearest = below.unwrap_or(f64::INFINITY).min(above.unwrap_or(f64::INFINITY)) / 3.0;
+    if !nearest.is_finite() {
+        let value = specification.upper().or(specification.lower()).unwrap_or(f64::MAX);
+        return Err(StudyError::Setting { what: "specification limit", value, wanted: "a limit within the distribution's range" });
+    }
+    Ok(PercentileIndices {
+        width: below.zip(above).map(|(below, above)| (below + above) / 6.0),
+        lower: below.map(|score| score / 3.0),
+        upper: above.map(|score| score / 3.0),
+        nearest,
+    })
+}
+
 /// Parts per million that a distribution puts outside a specification.
 #[must_use]
 pub fn expected(distribution: &Fitted, specification: &Specification) -> Outside {
@@ -73,7 +100,6 @@ pub fn expected(distribution: &Fitted, specification: &Specification) -> Outside
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distribution::normal_quantile;
 
     #[test]
     fn a_normal_distribution_gives_the_usual_indices() {
@@ -87,6 +113,21 @@ mod tests {
         assert!((three - 3.0).abs() < 3e-5);
         let outside = expected(&normal, &specification);
         assert!((outside.above.unwrap() - 1e6 * 0.001_349_898_031_630_094_5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn shares_outside_give_the_usual_indices_of_a_normal_distribution() {
+        let normal = Fitted::Normal { mean: 5.0, std_dev: 0.5 };
+        let specification = Specification::new(Some(3.0), Some(6.5), None).unwrap();
+        let indices = indices_by_share(&normal, &specification).unwrap();
+        for (got, expected) in [(indices.lower.unwrap(), 4.0 / 3.0), (indices.nearest, 1.0), (indices.width.unwrap(), 7.0 / 6.0)] {
+            assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+        }
+        let weibull = Fitted::Weibull { shape: 2.0, scale: 1.0, threshold: 0.0 };
+        let beyond = Specification::new(Some(0.0), None, None).unwrap();
+        assert!(indices_by_share(&weibull, &beyond).is_err());
+        let both = Specification::new(Some(0.0), Some(2.0), None).unwrap();
+        assert_eq!(indices_by_share(&weibull, &both).unwrap().lower, None);
     }
 
     #[test]

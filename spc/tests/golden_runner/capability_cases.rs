@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use spc::capability::fit::{Family, Fitted};
-use spc::capability::percentile::{Percentiles, expected};
+use spc::capability::percentile::{Percentiles, expected, indices_by_share};
 use spc::capability::{Confidence, Indices, Outside, TargetFreedom, Within, WithinMethod};
 use spc::normality::anderson_darling;
 use spc::univariate::Summary;
@@ -137,21 +137,34 @@ fn ppm(outside: &Outside, name: &str, checker: &mut Checker) {
     checker.number(&format!("{name}/total"), outside.total());
 }
 
-pub fn percentile(case: &Value, checker: &mut Checker) -> Step<()> {
-    let (settings, data) = (&case["settings"], flat(&case["input"]["data"]));
-    let family = match settings["distribution"].as_str().unwrap_or_default() {
+fn family(case: &Value) -> Step<Family> {
+    let name = case["settings"]["distribution"].as_str().unwrap_or_default().to_lowercase();
+    let threshold = name.contains('3') || name.contains("three");
+    // Minitab and JASP print the lognormal spread with divisor n − 1.
+    let sample = case["origin"]["package"].as_str().is_some_and(|package| package.contains("JASP") || package.contains("Minitab"));
+    Ok(match name.as_str() {
         "normal" => Family::Normal,
-        "lognormal" => Family::Lognormal,
-        "weibull" => Family::Weibull,
         "gamma" => Family::Gamma,
         "exponential" => Family::Exponential,
+        name if name.contains("lognormal") && threshold => Family::LognormalThreshold,
+        name if name.contains("lognormal") && sample => Family::LognormalSample,
+        name if name.contains("lognormal") => Family::Lognormal,
+        name if name.contains("weibull") && threshold => Family::WeibullThreshold,
+        name if name.contains("weibull") => Family::Weibull,
         other => return unsupported(format!("distribution {other}")),
-    };
+    })
+}
+
+pub fn percentile(case: &Value, checker: &mut Checker) -> Step<()> {
+    let (settings, data) = (&case["settings"], flat(&case["input"]["data"]));
+    let family = family(case)?;
     let fitted = Fitted::to(&data, family).map_err(failed)?;
     let parameters: &[(&str, f64)] = &match fitted {
         Fitted::Normal { mean, std_dev } => vec![("mean", mean), ("sd", std_dev)],
-        Fitted::Lognormal { log_mean, log_std_dev } => vec![("meanlog", log_mean), ("sdlog", log_std_dev)],
-        Fitted::Weibull { shape, scale } => vec![("shape", shape), ("scale", scale)],
+        Fitted::Lognormal { log_mean, log_std_dev, threshold } => {
+            vec![("meanlog", log_mean), ("sdlog", log_std_dev), ("location", log_mean), ("scale", log_std_dev), ("threshold", threshold)]
+        }
+        Fitted::Weibull { shape, scale, threshold } => vec![("shape", shape), ("scale", scale), ("threshold", threshold)],
         Fitted::Gamma { shape, rate } => vec![("shape", shape), ("rate", rate)],
         Fitted::Exponential { rate } => vec![("rate", rate)],
     };
@@ -171,7 +184,9 @@ pub fn percentile(case: &Value, checker: &mut Checker) -> Step<()> {
     checker.number("x_50", percentiles.median);
     checker.number("x_99865", percentiles.high);
     let specification = specification(settings)?;
-    let indices = percentiles.indices(&specification).map_err(failed)?;
+    let by_share = settings["method"].as_str().is_some_and(|method| method.to_lowercase().contains("conform"));
+    let indices = if by_share { indices_by_share(&fitted, &specification) } else { percentiles.indices(&specification) };
+    let indices = indices.map_err(failed)?;
     checker.gappy_series("Pp", &[indices.width]);
     checker.gappy_series("Ppl", &[indices.lower]);
     checker.gappy_series("Ppu", &[indices.upper]);
