@@ -58,7 +58,8 @@ pub enum Bins {
     Sturges,
     /// Width 3.49 s n^(−1/3). D. W. Scott, Biometrika 66 (1979) 605–610.
     Scott,
-    /// Width 2 IQR n^(−1/3). D. Freedman and P. Diaconis, Z. Wahrscheinlichkeitstheorie 57 (1981) 453–476.
+    /// Width 2 IQR n^(−1/3). D. Freedman and P. Diaconis, Z. Wahrscheinlichkeitstheorie 57 (1981) 453–476. Where half of all
+    /// readings are tied, so that there is no IQR, as [`Bins::Sturges`].
     FreedmanDiaconis,
     /// This many of equal width between the smallest and the largest reading.
     Count(usize),
@@ -66,7 +67,7 @@ pub enum Bins {
     Width(f64),
 }
 
-/// Readings counted into bins of equal width.
+/// Readings counted into bins, of equal width unless the edges were given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Edges, rising, one more than counts, in the unit of the readings.
@@ -96,23 +97,51 @@ impl Histogram {
             Bins::FreedmanDiaconis => {
                 let sorted = study::sorted(data);
                 let width = 2.0 * (quantile(&sorted, 0.75) - quantile(&sorted, 0.25));
-                between(least, greatest, fitting(width, data.len(), greatest - least))?
+                let count = if width > 0.0 { fitting(width, data.len(), greatest - least) } else { 1 + bits(data.len()) };
+                between(least, greatest, count)?
             }
         };
+        Ok(Self::counted(data, edges))
+    }
+
+    /// Counts readings between these edges, which need not be evenly spaced: the specification's own classes, or those of the
+    /// last lot.
+    ///
+    /// # Errors
+    /// NaN or infinite readings; fewer than two edges; edges that are not finite or do not rise; readings outside the outer
+    /// edges, by place.
+    pub fn with_edges(data: &[f64], edges: &[f64]) -> Result<Self, StudyError> {
+        study::finite(data, 0)?;
+        study::enough("edges", 2, edges.len())?;
+        study::finite(edges, 2)?;
+        let layout = |what, index: usize, mend| Err(StudyError::Layout { what, place: index + 1, mend });
+        if let Some(index) = edges.windows(2).position(|pair| pair[0] >= pair[1]) {
+            return layout("an edge at or below the one before", index + 1, "give rising edges");
+        }
+        let outer = edges[0]..=edges[edges.len() - 1];
+        match data.iter().position(|value| !outer.contains(value)) {
+            Some(index) => layout("a reading outside the edges", index, "widen the outer edges"),
+            None => Ok(Self::counted(data, edges.to_vec())),
+        }
+    }
+
+    fn counted(data: &[f64], edges: Vec<f64>) -> Self {
         let mut counts = vec![0_u64; edges.len() - 1];
         for value in data {
             let above = edges.partition_point(|edge| edge <= value);
             counts[above.saturating_sub(1).min(edges.len() - 2)] += 1;
         }
-        Ok(Self { edges, counts })
+        Self { edges, counts }
     }
 
-    /// How many readings of a normal distribution each bin would hold, to draw over the bars.
+    /// How many readings of a normal distribution each bin would hold, to draw over the bars; `None` for a mean or standard
+    /// deviation that makes no distribution (NaN, infinite, zero spread).
     #[must_use]
-    pub fn expected_normal(&self, mean: f64, std_dev: f64) -> Vec<f64> {
+    pub fn expected_normal(&self, mean: f64, std_dev: f64) -> Option<Vec<f64>> {
+        let possible = mean.is_finite() && std_dev.is_finite() && std_dev > 0.0;
         let total = self.counts.iter().sum::<u64>() as f64;
         let below = |edge: f64| crate::distribution::normal_below((edge - mean) / std_dev);
-        self.edges.windows(2).map(|pair| total * (below(pair[1]) - below(pair[0]))).collect()
+        possible.then(|| self.edges.windows(2).map(|pair| total * (below(pair[1]) - below(pair[0]))).collect())
     }
 }
 
@@ -198,8 +227,28 @@ mod tests {
     fn an_edge_belongs_to_the_bin_above() {
         let histogram = Histogram::of(&[0.0, 1.0, 2.0, 2.0], Bins::Count(2)).unwrap();
         assert_eq!(histogram.counts, [1, 3]);
+        let drawn = histogram.expected_normal(1.0, 0.5).unwrap();
+        assert!((drawn[0] - drawn[1]).abs() < 1e-12 && (drawn[0] + drawn[1] - 4.0 * 0.954_499_736_103_641_6).abs() < 1e-9);
+        assert_eq!(histogram.expected_normal(1.0, 0.0), None);
         assert_eq!(Histogram::of(&[3.0, 3.0], Bins::Scott).unwrap().counts, [2]);
         assert!(Histogram::of(&[1.0, f64::NAN], Bins::Scott).is_err());
         assert!(Histogram::of(&[0.0, 1.0], Bins::Width(1e-9)).is_err());
+    }
+
+    #[test]
+    fn given_edges_are_kept_and_must_hold_all_readings() {
+        let edges = [0.0, 1.0, 5.0];
+        assert_eq!(Histogram::with_edges(&[0.0, 0.9, 1.0, 5.0], &edges).unwrap().counts, [2, 2]);
+        assert!(matches!(Histogram::with_edges(&[1.0, 5.1], &edges), Err(StudyError::Layout { place: 2, .. })));
+        assert!(matches!(Histogram::with_edges(&[1.0], &[0.0, 2.0, 2.0]), Err(StudyError::Layout { place: 3, .. })));
+        assert!(Histogram::with_edges(&[1.0], &[0.0]).is_err() && Histogram::with_edges(&[f64::NAN], &edges).is_err());
+    }
+
+    #[test]
+    fn ties_do_not_hide_the_spread() {
+        let mut coarse = vec![2.0; 60];
+        coarse.extend([1.0, 3.0, 4.0]);
+        assert_eq!(Histogram::of(&coarse, Bins::FreedmanDiaconis).unwrap().counts.len(), 7);
+        assert_eq!(Histogram::of(&[3.0; 9], Bins::FreedmanDiaconis).unwrap().counts, [9]);
     }
 }

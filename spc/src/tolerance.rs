@@ -44,6 +44,19 @@ pub fn two_sided_factor(size: usize, cover: f64, confidence: f64) -> Result<f64,
     Ok(distribution::quantile(confidence, 1e-9, f64::INFINITY, reached))
 }
 
+/// The factor k of the two-sided normal interval as older tables print it: `r √(f/χ²(1 − confidence; f))` with f = n − 1 and
+/// `Φ(1/√n + r) − Φ(1/√n − r) = cover`. Below the exact one by about 0.4 % at ten readings, to compare with reports made so.
+///
+/// Source: A. Wald and J. Wolfowitz, Annals of Mathematical Statistics 17 (1946) 208–215.
+///
+/// # Errors
+/// As [`two_sided_factor`].
+pub fn two_sided_factor_wald_wolfowitz(size: usize, cover: f64, confidence: f64) -> Result<f64, StudyError> {
+    let freedom = checked(size, cover, confidence)?;
+    let half = half_width(1.0 / real(size).sqrt(), cover);
+    Ok(half * (freedom / distribution::chi_square_quantile(1.0 - confidence, freedom)).sqrt())
+}
+
 /// Exact factor k of the one-sided normal limit `mean + k s`: `t'(confidence; n − 1, z(cover) √n) / √n` with the noncentral
 /// t distribution.
 ///
@@ -112,6 +125,7 @@ mod tests {
     fn agrees_with_printed_tables() {
         assert!((one_sided_factor(10, 0.95, 0.95).unwrap() - 2.911).abs() < 6e-4);
         assert!((two_sided_factor(10, 0.95, 0.95).unwrap() - 3.393).abs() < 6e-4);
+        assert!((two_sided_factor_wald_wolfowitz(10, 0.95, 0.95).unwrap() - 3.379).abs() < 6e-4);
         assert!((two_sided_factor(2, 0.9, 0.95).unwrap() - 31.092).abs() < 6e-3, "{:?}", two_sided_factor(2, 0.9, 0.95));
         let ramp = |n: i32| (1..=n).map(f64::from).collect::<Vec<_>>();
         assert_eq!(distribution_free(&ramp(92), 0.95, 0.95).unwrap(), None);

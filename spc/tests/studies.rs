@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 use spc::capability::fit::{Family, Fitted};
 use spc::capability::{Capability, Confidence, Specification};
+use spc::gauge::Reading;
 use spc::gauge::agreement::clopper_pearson;
 use spc::gauge::grr::{GrrSettings, Source, crossed, nested};
 use spc::gauge::kappa::agreement;
-use spc::gauge::reliability::{IccModel, IccUnit, icc, kendall};
-use spc::gauge::{Reading, ranges};
+use spc::gauge::ranges::{self, TrialDivisor};
+use spc::gauge::reliability::{IccModel, IccUnit, Ties, icc, kendall};
 use spc::normality;
 use spc::sampling::switching::{Inspection, LotResult, Switching};
 use spc::sampling::{Model, Plan, RiskPoint, find_plan};
@@ -111,12 +112,12 @@ proptest! {
             }
         }
         let before = crossed(&study, &settings).map(|found| found.total.variance);
-        let by_range = ranges::average_and_range(&study).map(|found| found.total);
+        let by_range = ranges::average_and_range(&study, TrialDivisor::Exact).map(|found| found.total);
         study.rotate_left(turn);
         if let (Ok(before), Ok(after)) = (before, crossed(&study, &settings)) {
             prop_assert!(close(before, after.total.variance));
         }
-        if let (Ok(before), Ok(after)) = (by_range, ranges::average_and_range(&study)) {
+        if let (Ok(before), Ok(after)) = (by_range, ranges::average_and_range(&study, TrialDivisor::Exact)) {
             prop_assert!(close(before, after.total));
         }
     }
@@ -136,7 +137,7 @@ proptest! {
             (before, after) => prop_assert_eq!(before.is_err(), after.is_err()),
         }
         let scores: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().zip(1..).map(|(index, rater)| f64::from(rater) + [0.0, 1.0, 5.0][*index]).collect()).collect();
-        if let Ok(found) = kendall(&scores) {
+        if let Ok(found) = kendall(&scores, Ties::Corrected) {
             prop_assert!((-1e-12..=1.0 + 1e-12).contains(&found.w), "{found:?}");
         }
         for model in [IccModel::OneWay, IccModel::TwoWayConsistency, IccModel::TwoWayAgreement] {

@@ -3,13 +3,14 @@
 //! Two spreads, two families: the spread *within* subgroups (short term, the Cp family) says what the process could do, the
 //! *overall* one (long term, the Pp family) what it did. On consecutive pieces of a machine acceptance the overall family is
 //! called Cm and Cmk; formula and interval are the same. Readings that are not normal go through [`percentile`] or a
-//! Box–Cox transform ([`Capability::transformed`]).
+//! Box–Cox transform ([`Capability::transformed`]); [`summary`] puts all of it together for a page.
 //!
 //! Invariants: indices do not change when readings, specification and target are shifted or scaled together; Cpk is the
 //! lesser of Cpl and Cpu; a one-sided specification has no Cp and no Cpm; nothing is computed from a spread of zero.
 
 pub mod fit;
 pub mod percentile;
+pub mod summary;
 mod threshold;
 mod within;
 

@@ -1,11 +1,11 @@
-//! Agreement on a scale: intraclass correlation of measured ratings, Kendall's W of rankings.
+//! Agreement on a scale: intraclass correlation of measured ratings, Kendall's W and tau of rankings.
 //!
-//! Invariants: both are at most 1; adding a constant to all ratings changes neither; multiplying by a positive number
-//! changes neither.
+//! Invariants: all are at most 1; adding a constant to all ratings changes none; multiplying by a positive number changes
+//! none.
 
 use serde::{Deserialize, Serialize};
 
-use crate::distribution::{chi_square_below, f_above, f_quantile};
+use crate::distribution::{chi_square_above, f_above, f_quantile, normal_above};
 use crate::study::{self, StudyError, real};
 
 /// What the raters stand for.
@@ -137,7 +137,7 @@ impl MeanSquares {
 /// Kendall's coefficient of concordance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Concordance {
-    /// W, corrected for ties: 0 no agreement, 1 the same order by all raters.
+    /// 0 no agreement, 1 the same order by all raters.
     pub w: f64,
     /// raters · (subjects − 1) · W, compared with chi-square.
     pub chi_square: f64,
@@ -147,6 +147,16 @@ pub struct Concordance {
     pub p: f64,
 }
 
+/// What ties do to Kendall's W. Programs differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Ties {
+    /// W is divided by the most that is possible with the ties there are.
+    #[default]
+    Corrected,
+    /// W is divided by the most that is possible without ties, and comes out too small with them.
+    Ignored,
+}
+
 /// Kendall's W; `ratings` has a row per subject and a column per rater, as scores or ranks. Ties share their mean rank.
 ///
 /// Source: M. G. Kendall and B. Babington Smith, Annals of Mathematical Statistics 10 (1939) 275–287; S. Siegel and
@@ -154,7 +164,7 @@ pub struct Concordance {
 ///
 /// # Errors
 /// As [`icc`]; a table in which no rater tells any subjects apart.
-pub fn kendall(ratings: &[Vec<f64>]) -> Result<Concordance, StudyError> {
+pub fn kendall(ratings: &[Vec<f64>], correction: Ties) -> Result<Concordance, StudyError> {
     let raters = rectangle(ratings)?;
     let (n, m) = (real(ratings.len()), real(raters));
     let mut totals = vec![0.0; ratings.len()];
@@ -170,13 +180,79 @@ pub fn kendall(ratings: &[Vec<f64>]) -> Result<Concordance, StudyError> {
         }
     }
     let spread = study::squares(&totals, study::mean(&totals));
-    let most = m * m * (n * n * n - n) - m * ties;
-    if most <= 0.0 {
+    let untied = m * m * (n * n * n - n);
+    if untied - m * ties <= 0.0 {
         return Err(StudyError::NoVariation { what: "ratings" });
     }
-    let w = 12.0 * spread / most;
+    let w = 12.0 * spread / if correction == Ties::Corrected { untied - m * ties } else { untied };
     let chi_square = m * (n - 1.0) * w;
-    Ok(Concordance { w, chi_square, freedom: n - 1.0, p: 1.0 - chi_square_below(chi_square, n - 1.0) })
+    Ok(Concordance { w, chi_square, freedom: n - 1.0, p: chi_square_above(chi_square, n - 1.0) })
+}
+
+/// Kendall's rank correlation of an appraiser with another, or with the standard.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RankCorrelation {
+    /// τ-b: −1 for the opposite order to 1 for the same, ties on either side left out of the possible pairs.
+    pub tau: f64,
+    /// Standard normal under independence.
+    pub z: f64,
+    /// Two-sided probability of at least such a z by chance.
+    pub p: f64,
+}
+
+/// Kendall's τ-b of two lists of scores on the same subjects, for verdicts that have an order (good, fair, poor).
+///
+/// Source: M. G. Kendall, Rank Correlation Methods, 4th edition (1970), chapters 3 and 4 (ties, variance).
+///
+/// # Errors
+/// Fewer than three subjects; lists of different length; NaN or infinite scores (by place in the list that has one); a list
+/// whose scores are all equal.
+pub fn kendall_tau(first: &[f64], second: &[f64]) -> Result<RankCorrelation, StudyError> {
+    study::finite(first, 3)?;
+    study::finite(second, 3)?;
+    if first.len() != second.len() {
+        let place = first.len().min(second.len()) + 1;
+        return Err(StudyError::Layout { what: "a missing score", place, mend: "give both scores of every subject" });
+    }
+    let order = |list: &[f64], i: usize, j: usize| list[i].total_cmp(&list[j]) as i8;
+    let mut score = 0_i64;
+    for i in 0..first.len() {
+        score += (0..i).map(|j| i64::from(order(first, i, j) * order(second, i, j))).sum::<i64>();
+    }
+    let (n, score) = (real(first.len()), score as f64);
+    let (x, y) = (TieSums::of(first), TieSums::of(second));
+    let pairs = n * (n - 1.0);
+    if x.pairs >= pairs || y.pairs >= pairs {
+        return Err(StudyError::NoVariation { what: "scores" });
+    }
+    let variance = (pairs * (2.0 * n + 5.0) - x.spread - y.spread) / 18.0
+        + x.triples * y.triples / (9.0 * pairs * (n - 2.0))
+        + x.pairs * y.pairs / (2.0 * pairs);
+    let z = score / variance.sqrt();
+    let tau = 2.0 * score / ((pairs - x.pairs) * (pairs - y.pairs)).sqrt();
+    Ok(RankCorrelation { tau, z, p: (2.0 * normal_above(z.abs())).min(1.0) })
+}
+
+/// Sums over groups of t equal scores.
+struct TieSums {
+    /// Σ t(t − 1).
+    pairs: f64,
+    /// Σ t(t − 1)(t − 2).
+    triples: f64,
+    /// Σ t(t − 1)(2t + 5).
+    spread: f64,
+}
+
+impl TieSums {
+    fn of(list: &[f64]) -> Self {
+        let sorted = study::sorted(list);
+        let sizes = || sorted.chunk_by(|a, b| a == b).map(|group| real(group.len()));
+        Self {
+            pairs: sizes().map(|t| t * (t - 1.0)).sum(),
+            triples: sizes().map(|t| t * (t - 1.0) * (t - 2.0)).sum(),
+            spread: sizes().map(|t| t * (t - 1.0) * (2.0 * t + 5.0)).sum(),
+        }
+    }
 }
 
 /// Number of raters of a full table of at least two by two finite ratings.
@@ -227,16 +303,38 @@ mod tests {
     #[test]
     fn the_same_order_by_all_is_one() {
         let rows: Vec<Vec<f64>> = (0..5).map(|i| vec![f64::from(i), f64::from(10 * i), f64::from(i * i)]).collect();
-        let full = kendall(&rows).unwrap();
+        let full = kendall(&rows, Ties::Corrected).unwrap();
         assert!((full.w - 1.0).abs() < 1e-12 && (full.chi_square - 12.0).abs() < 1e-12);
         let turned: Vec<Vec<f64>> = (0..5).map(|i| vec![f64::from(i), f64::from(-i)]).collect();
-        assert!(kendall(&turned).unwrap().w.abs() < 1e-12);
+        assert!(kendall(&turned, Ties::Corrected).unwrap().w.abs() < 1e-12);
+    }
+
+    /// Two raters, three subjects, scores 1 1 2 and 1 2 2. By hand: rank sums 2.5, 4, 5.5, squares 4.5; 12 · 4.5 over
+    /// 4 · 24 without correction and over 4 · 24 − 2 · 12 with.
+    #[test]
+    fn ties_can_be_corrected_for() {
+        let rows = vec![vec![1.0, 1.0], vec![1.0, 2.0], vec![2.0, 2.0]];
+        assert!((kendall(&rows, Ties::Ignored).unwrap().w - 54.0 / 96.0).abs() < 1e-12);
+        assert!((kendall(&rows, Ties::Corrected).unwrap().w - 54.0 / 72.0).abs() < 1e-12);
+    }
+
+    /// Reference: scipy.stats.kendalltau(method="asymptotic"), whose z is a standard normal quantile of its p.
+    #[test]
+    fn tau_agrees_with_an_independent_program() {
+        let first = [1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 4.0, 5.0];
+        let second = [2.0, 1.0, 2.0, 4.0, 3.0, 4.0, 5.0, 5.0];
+        let found = kendall_tau(&first, &second).unwrap();
+        assert!((found.tau - 0.694_022_093_788_567_3).abs() < 1e-12 && (found.p - 0.025_722_297_269_684_2).abs() < 1e-12, "{found:?}");
+        let turned: Vec<f64> = second.iter().map(|score| 7.0 - score).collect();
+        let turned = kendall_tau(&first, &turned).unwrap();
+        assert!((turned.tau + found.tau).abs() < 1e-15 && turned.p == found.p);
+        assert!(kendall_tau(&first, &[1.0; 8]).is_err() && kendall_tau(&first, &second[1..]).is_err());
     }
 
     #[test]
     fn refuses_holes_and_dead_scales() {
-        assert!(kendall(&[vec![1.0, 1.0], vec![1.0, 1.0]]).is_err());
-        assert!(matches!(kendall(&[vec![1.0, 1.0], vec![1.0]]), Err(StudyError::Layout { place: 2, .. })));
+        assert!(kendall(&[vec![1.0, 1.0], vec![1.0, 1.0]], Ties::Ignored).is_err());
+        assert!(matches!(kendall(&[vec![1.0, 1.0], vec![1.0]], Ties::Corrected), Err(StudyError::Layout { place: 2, .. })));
         assert!(matches!(
             icc(&[vec![1.0, f64::NAN], vec![1.0, 2.0]], IccModel::OneWay, IccUnit::Single, 0.95),
             Err(StudyError::NotFinite { place: 2, .. })

@@ -19,7 +19,7 @@ pub enum Model {
     /// Nonconformities, of which a piece can have several.
     Poisson,
     /// Pieces from one lot of this size, not put back. The nonconforming pieces of a lot are its size times the fraction,
-    /// to the nearest piece.
+    /// to the nearest piece, halves to the even number.
     Hypergeometric {
         /// Pieces in the lot.
         lot: u32,
@@ -192,7 +192,7 @@ fn up_to(count: u32, draw: Draw, model: Model) -> f64 {
 fn exactly(count: u32, draw: Draw, model: Model) -> f64 {
     match model {
         Model::Hypergeometric { lot } => {
-            let bad = (f64::from(lot) * draw.fraction).round() - f64::from(draw.found);
+            let bad = (f64::from(lot) * draw.fraction).round_ties_even() - f64::from(draw.found);
             let (left, size, count) = (f64::from(lot - draw.drawn), f64::from(draw.size), f64::from(count));
             let good = left - bad;
             let impossible = bad < count || good < size - count || size < count;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use spc::gauge::agreement::{AppraiserAgreement, Matched, PartVerdicts, clopper_pearson, study};
 use spc::gauge::kappa::{Kappa, Weights, agreement, cohen};
-use spc::gauge::reliability::{IccModel, IccUnit, icc, kendall};
+use spc::gauge::reliability::{IccModel, IccUnit, Ties, icc, kendall};
 
 use super::Checker;
 use super::cases::{Step, failed, unsupported};
@@ -28,7 +28,8 @@ pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
     }
     let ranked = checker.expected("kappa").is_none();
     if numeric && ranked {
-        return concordance(rows, checker);
+        let ties = if settings["correct"] == false { Ties::Ignored } else { Ties::Corrected };
+        return concordance(rows, ties, checker);
     }
     many_raters(&rows.iter().map(strings).collect::<Vec<_>>(), checker)
 }
@@ -102,8 +103,8 @@ fn correlation(rows: &[Value], settings: &Value, confidence: f64, checker: &mut 
     Ok(())
 }
 
-fn concordance(rows: &[Value], checker: &mut Checker) -> Step<()> {
-    let found = kendall(&rows.iter().map(flat).collect::<Vec<_>>()).map_err(failed)?;
+fn concordance(rows: &[Value], ties: Ties, checker: &mut Checker) -> Step<()> {
+    let found = kendall(&rows.iter().map(flat).collect::<Vec<_>>(), ties).map_err(failed)?;
     let (real_rows, raters) = (rows.len() as f64, rows.first().map_or(0, |row| flat(row).len()) as f64);
     let names: Vec<String> = case_fields(checker);
     for name in names {

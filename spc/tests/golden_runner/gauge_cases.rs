@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spc::gauge::Reading;
 use spc::gauge::bias::{ReferenceReading, TypeOneSettings, linearity, type_one};
 use spc::gauge::grr::{AnovaRow, Component, FDenominator, GaugeStudy, GrrSettings, Source, crossed, nested};
-use spc::gauge::ranges::average_and_range;
+use spc::gauge::ranges::{TrialDivisor, average_and_range};
 
 use super::Checker;
 use super::cases::{Step, failed, unsupported};
@@ -29,7 +29,7 @@ pub fn grr(case: &Value, checker: &mut Checker) -> Step<()> {
     let study = match settings["method"].as_str().unwrap_or("crossed") {
         "crossed" => crossed(&readings, &with),
         "nested" => nested(&readings, &with),
-        "range" | "average_range" | "xbar-R" => return by_ranges(&readings, checker),
+        ranges if ranges.contains("range") || ranges.to_lowercase().contains("xbar") => return by_ranges(&readings, &with, checker),
         other => return unsupported(format!("method {other}")),
     }
     .map_err(failed)?;
@@ -89,7 +89,8 @@ fn components(study: &GaugeStudy, checker: &mut Checker) {
             "reproducibility" => Some(study.reproducibility),
             "part-to-part" => Some(study.part),
             "total variation" => Some(study.total),
-            mixed if mixed.contains(':') => study.interaction,
+            // A nested study has parts within appraisers in that place.
+            mixed if mixed.contains(':') || mixed.contains('(') => study.interaction.or(Some(study.part)),
             _ => Some(study.appraiser),
         }
     };
@@ -124,8 +125,8 @@ fn by_letters(study: &GaugeStudy, checker: &mut Checker) {
     }
 }
 
-fn by_ranges(readings: &[Reading], checker: &mut Checker) -> Step<()> {
-    let study = average_and_range(readings).map_err(failed)?;
+fn by_ranges(readings: &[Reading], with: &GrrSettings, checker: &mut Checker) -> Step<()> {
+    let study = average_and_range(readings, TrialDivisor::Printed).map_err(failed)?;
     let all = [("EV", study.repeatability), ("AV", study.reproducibility), ("GRR", study.gauge), ("PV", study.part), ("TV", study.total)];
     for (name, sigma) in all {
         checker.number(name, sigma);
@@ -133,9 +134,13 @@ fn by_ranges(readings: &[Reading], checker: &mut Checker) -> Step<()> {
         checker.loosened(0.0051, |checker| {
             checker.number(&format!("pct_contribution/{name}"), 100.0 * (sigma / study.total).powi(2));
             checker.number(&format!("pct_study_variation/{name}"), 100.0 * sigma / study.total);
+            let of_tolerance = with.tolerance.map(|tolerance| 100.0 * with.multiple * sigma / tolerance);
+            checker.gappy_series(&format!("pct_tolerance/{name}"), &[of_tolerance]);
         });
     }
-    checker.gappy_series("ndc", &[study.distinct_categories]);
+    for name in ["number_of_distinct_categories", "ndc"] {
+        checker.gappy_series(name, &[study.distinct_categories]);
+    }
     Ok(())
 }
 

@@ -93,7 +93,9 @@ fn tolerance_factors(case: &Value, checker: &mut Checker) -> Step<()> {
     let sizes = case["input"]["grid"]["n"].as_array().into_iter().flatten().filter_map(Value::as_u64);
     let factor = |((size, cover), risk): ((u64, f64), f64)| {
         let size = usize::try_from(size).map_err(failed)?;
-        tolerance::two_sided_factor(size, cover, 1.0 - risk).map_err(failed)
+        let exact = case["settings"]["mode"].as_str().is_none_or(|mode| mode == "exact");
+        let of = if exact { tolerance::two_sided_factor } else { tolerance::two_sided_factor_wald_wolfowitz };
+        of(size, cover, 1.0 - risk).map_err(failed)
     };
     let factors: Vec<f64> = sizes.zip(grid("p")).zip(grid("a")).map(factor).collect::<Step<_>>()?;
     checker.series("k", &factors);
