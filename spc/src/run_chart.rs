@@ -60,6 +60,14 @@ impl RunChart {
         Ok(Self { median: median(&used), index: 0, crossings: Crossings::default() })
     }
 
+    /// A median that is known or aimed at.
+    ///
+    /// # Errors
+    /// A median that is not finite, as if it were point 1.
+    pub fn given(median: f64) -> Result<Self, SampleError> {
+        Ok(Self { median: checked(median, 1)?, index: 0, crossings: Crossings::default() })
+    }
+
     /// Plots the next value.
     ///
     /// # Errors
@@ -120,5 +128,7 @@ mod tests {
         assert_eq!(chart, before);
         assert_eq!(chart.verdict().map(|verdict| verdict.useful), Some(1));
         assert_eq!(RunChart::phase_one(&[1.0], &[1]), Err(RunChartError::Empty));
+        assert_eq!(RunChart::given(2.0).unwrap().push(5.0).unwrap().centre, 2.0);
+        assert_eq!(RunChart::given(f64::INFINITY), Err(SampleError::NotFinite { point: 1 }));
     }
 }

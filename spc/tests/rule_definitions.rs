@@ -2,7 +2,7 @@
 //! and the Western Electric handbook would: slow, with nothing remembered between points.
 
 use proptest::prelude::*;
-use spc::rules::{Counting, KOfN, Mixture, PartialWindow, Sides, Ties, ZoneRule};
+use spc::rules::{Counting, KOfN, Mixture, PartialWindow, Sides, Ties, ZoneRule, Zones};
 use spc::{Chart, Conventions, Hits, Limits, Rule, RuleSet, Sample, Settings};
 
 const ONE_IN: f64 = 4.0;
@@ -83,16 +83,17 @@ fn custom(series: &[f64], pattern: &ZoneRule) -> bool {
     }
 }
 
-/// Rules hit at the newest point of a standardised series.
-fn defined(series: &[f64], c: &Conventions) -> Hits {
+/// Rules hit at the newest point of a standardised series whose limits are `width` from its centre.
+fn defined(series: &[f64], c: &Conventions, width: f64) -> Hits {
+    let zone = if c.zones == Zones::ThirdsOfLimits { width / 3.0 } else { 1.0 };
     let newest = series[series.len() - 1];
     let lengths = &c.lengths;
     let one_side = |n| all(last(series, n), |z| z > 0.0) || all(last(series, n), |z| z < 0.0);
     let mixture = last(series, lengths.mixture);
-    let both = mixture.is_some_and(|w| w.iter().any(|z| *z > 1.0) && w.iter().any(|z| *z < -1.0));
-    let beyond = newest.abs() > 3.0;
-    let two = k_of_n(series, lengths.beyond_two, 2.0, c.partial_window);
-    let one = k_of_n(series, lengths.beyond_one, 1.0, c.partial_window);
+    let both = mixture.is_some_and(|w| w.iter().any(|z| *z > zone) && w.iter().any(|z| *z < -zone));
+    let beyond = newest.abs() > width;
+    let two = k_of_n(series, lengths.beyond_two, 2.0 * zone, c.partial_window);
+    let one = k_of_n(series, lengths.beyond_one, zone, c.partial_window);
     let found = [
         (Rule::WesternElectric1, beyond),
         (Rule::WesternElectric2, two),
@@ -104,8 +105,8 @@ fn defined(series: &[f64], c: &Conventions) -> Hits {
         (Rule::Nelson4, alternates(series, points(lengths.alternation, c.alternation))),
         (Rule::Nelson5, two),
         (Rule::Nelson6, one),
-        (Rule::Nelson7, all(last(series, lengths.stratification), |z| z.abs() <= 1.0)),
-        (Rule::Nelson8, all(mixture, |z| z.abs() > 1.0) && (both || c.mixture == Mixture::AnySide)),
+        (Rule::Nelson7, all(last(series, lengths.stratification), |z| z.abs() <= zone)),
+        (Rule::Nelson8, all(mixture, |z| z.abs() > zone) && (both || c.mixture == Mixture::AnySide)),
         (Rule::Westgard12s, newest.abs() > 2.0),
         (Rule::Westgard13s, newest.abs() > 3.0),
         (Rule::Westgard22s, one_side_beyond(series, 2, 2.0)),
@@ -146,23 +147,26 @@ fn conventions() -> impl Strategy<Value = Conventions> {
     let ties = prop_oneof![Just(Ties::Break), Just(Ties::Continue)];
     let mixture = prop_oneof![Just(Mixture::BothSides), Just(Mixture::AnySide)];
     let partial = prop_oneof![Just(PartialWindow::Silent), Just(PartialWindow::Signals)];
+    let zones = prop_oneof![Just(Zones::StandardErrors), Just(Zones::ThirdsOfLimits)];
     let side = 5u32..10;
-    (counting(), counting(), ties, mixture, partial, side).prop_map(|(trend, alternation, ties, mixture, partial_window, side)| {
-        let mut conventions = Conventions { trend, alternation, ties, mixture, partial_window, ..Conventions::REFERENCE };
-        conventions.lengths.side = side;
-        conventions
-    })
+    (counting(), counting(), ties, mixture, partial, zones, side).prop_map(
+        |(trend, alternation, ties, mixture, partial_window, zones, side)| {
+            let mut conventions = Conventions { trend, alternation, ties, mixture, partial_window, zones, ..Conventions::REFERENCE };
+            conventions.lengths.side = side;
+            conventions
+        },
+    )
 }
 
 proptest! {
     #[test]
-    fn the_engine_is_the_definition(series in series(), conventions in conventions()) {
-        let limits = Limits::given(0.0, 1.0, &Settings::values()).unwrap();
+    fn the_engine_is_the_definition(series in series(), conventions in conventions(), width in prop::sample::select(vec![1.5, 3.0, 6.0])) {
+        let limits = Limits::given(0.0, 1.0, &Settings { width, ..Settings::values() }).unwrap();
         let rules = RuleSet::only(&Rule::ALL).with_conventions(conventions).with_custom(&CUSTOM);
         let mut chart = Chart::new(limits, rules, rules).unwrap();
         for (index, z) in series.iter().enumerate() {
             let got = chart.push(Sample::Value(*z)).unwrap().point.signals;
-            let expected = defined(&series[..=index], &conventions);
+            let expected = defined(&series[..=index], &conventions, width);
             prop_assert_eq!(got, expected, "point {}", index + 1);
         }
     }

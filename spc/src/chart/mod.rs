@@ -295,7 +295,7 @@ impl Chart {
     /// caller has checked what [`Chart::new`] checks.
     pub(crate) fn following(limits: Limits, rules: RuleSet, range_rules: RuleSet, index: u64, window: Window) -> Self {
         let runs = Runs::default();
-        let (plan, range_plan) = (Plan::of(&rules), Plan::of(&range_rules));
+        let (plan, range_plan) = (Plan::of(&rules, limits.width), Plan::of(&range_rules, limits.width));
         let (range_runs, within_runs, known) = (runs, runs, None);
         Self { limits, rules, range_rules, window, index, runs, range_runs, within_runs, known, plan, range_plan }
     }

@@ -49,6 +49,18 @@ pub enum PartialWindow {
     Signals,
 }
 
+/// How wide a zone is: what "1 sigma" and "2 sigma" mean in Nelson 5 to 8 and Western Electric 2 and 3. The same for limits
+/// 3 standard errors from the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Zones {
+    /// One standard error of the statistic, wherever the limits are (Nelson 1984; Minitab).
+    #[default]
+    StandardErrors,
+    /// A third of the distance from the centre to the limits: closer limits have closer zones (AIAG's zones A, B and C; R qcc).
+    ThirdsOfLimits,
+}
+
 /// "k of n" of a zone rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KOfN {
@@ -92,18 +104,23 @@ pub struct Conventions {
     pub mixture: Mixture,
     /// Nelson 5, 6 and Western Electric 2, 3 at the start.
     pub partial_window: PartialWindow,
+    /// Nelson 5 to 8 and Western Electric 2, 3 where limits are not 3 standard errors from the centre.
+    #[serde(default)]
+    pub zones: Zones,
     /// Pattern lengths.
     pub lengths: Lengths,
 }
 
 impl Conventions {
-    /// As the sources say it: points are counted, ties break, Nelson 8 needs both sides, windows must be full.
+    /// As the sources say it: points are counted, ties break, Nelson 8 needs both sides, windows must be full, zones are
+    /// standard errors.
     pub const REFERENCE: Self = Self {
         trend: Counting::Points,
         alternation: Counting::Points,
         ties: Ties::Break,
         mixture: Mixture::BothSides,
         partial_window: PartialWindow::Silent,
+        zones: Zones::StandardErrors,
         lengths: Lengths {
             side_western_electric: 8,
             side: 9,

@@ -12,7 +12,7 @@ mod runs;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use conventions::{Conventions, Counting, KOfN, Lengths, Mixture, PartialWindow, Ties, WINDOW_MAX};
+pub use conventions::{Conventions, Counting, KOfN, Lengths, Mixture, PartialWindow, Ties, WINDOW_MAX, Zones};
 pub use crossings::{Crossings, CrossingsVerdict};
 pub use custom::{CUSTOM_MAX, Sides, ZoneRule};
 pub(crate) use runs::Plan;

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conventions::{Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX};
+use super::conventions::{Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX, Zones};
 use super::custom::RULES;
 use super::{CUSTOM_MAX, Hits, Rule, RuleSet, Sides, ZoneRule};
 use crate::chart::Lines;
@@ -76,9 +76,10 @@ impl Runs {
     /// without variation) Nelson 5 to 8 and Western Electric 2 and 3 are silent, because "within 1 sigma" would be
     /// true of every point forever; the rules on limits, sides and directions go on.
     ///
-    /// The rules must be the same at every point: nothing is remembered for rules that are not watched.
+    /// The rules must be the same at every point: nothing is remembered for rules that are not watched. Zones are standard
+    /// errors here, as [`super::Zones::ThirdsOfLimits`] has it too for the usual limits at 3 of them.
     pub fn judge(&mut self, statistic: f64, order: f64, lines: &Lines, rules: &RuleSet) -> Hits {
-        self.judge_as(&Plan::of(rules), statistic, order, lines, rules)
+        self.judge_as(&Plan::of(rules, 3.0), statistic, order, lines, rules)
     }
 
     /// [`Runs::judge`] with what follows from the rules made ready beforehand.
@@ -91,7 +92,7 @@ impl Runs {
         self.note_sides(statistic, lines);
         let mut hits = self.sides(beyond, plan);
         if plan.zones {
-            self.note_zones(statistic, lines);
+            self.note_zones(statistic, lines, plan.zone);
             hits = self.zones(plan, hits);
         }
         if plan.steps {
@@ -152,8 +153,9 @@ impl Runs {
         shift(&mut self.below_centre, statistic < lines.centre);
     }
 
-    fn note_zones(&mut self, statistic: f64, lines: &Lines) {
-        let Lines { centre, se, .. } = *lines;
+    fn note_zones(&mut self, statistic: f64, lines: &Lines, zone: f64) {
+        let centre = lines.centre;
+        let se = zone * lines.se;
         let zones = lines.has_zones();
         let above_one = zones & (statistic > centre + se);
         let below_one = zones & (statistic < centre - se);
@@ -229,6 +231,8 @@ pub(crate) struct Plan {
     mixture: u32,
     beyond_two: Zone,
     beyond_one: Zone,
+    /// Width of a zone in standard errors.
+    zone: f64,
     /// Windows that are not yet full can signal.
     early: bool,
     /// Nelson 8 asks for no more than one side.
@@ -243,7 +247,8 @@ struct Zone {
 }
 
 impl Plan {
-    pub(crate) fn of(rules: &RuleSet) -> Self {
+    /// For a chart whose limits are `width` standard errors from the centre.
+    pub(crate) fn of(rules: &RuleSet, width: f64) -> Self {
         let conventions = rules.conventions();
         let lengths = &conventions.lengths;
         let watched = rules.rules();
@@ -265,6 +270,7 @@ impl Plan {
             mixture: newest(lengths.mixture),
             beyond_two: zone(lengths.beyond_two),
             beyond_one: zone(lengths.beyond_one),
+            zone: if conventions.zones == Zones::ThirdsOfLimits { width / 3.0 } else { 1.0 },
             early: conventions.partial_window == PartialWindow::Signals,
             any_side: conventions.mixture == Mixture::AnySide,
             ties: conventions.ties,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use spc::Constants;
 use spc::chart::constants::{ControlFactors, c4, c5, d2, d2_star, d3, range_median};
+use spc::distribution::normal_quantile;
 use spc::oc_curve::{CountLimits, count_beta, range_beta, sd_beta, share_beta, xbar_beta};
 use spc::overdispersion::Overdispersion;
 use spc::run_chart::RunChart;
@@ -86,7 +87,9 @@ fn overdispersion(case: &Value, checker: &mut Checker) -> Step<()> {
 /// qcc rounds both limits of a count down, and draws range charts with a rounded d2.
 fn oc_curve(case: &Value, checker: &mut Checker) -> Step<()> {
     let (input, settings) = (&case["input"], &case["settings"]);
-    let width = settings["nsigmas"].as_f64().unwrap_or(3.0);
+    let share = settings["confidence_level"].as_f64().map(|share| normal_quantile(0.5 + 0.5 * share));
+    let width = share.or(settings["nsigmas"].as_f64()).unwrap_or(3.0);
+    let chart = settings["type"].as_str().or(case["title"].as_str()).and_then(|title| title.split(' ').next()).unwrap_or_default();
     let rows = |changes: &Value, beta: &dyn Fn(f64, u32) -> Option<f64>| -> Vec<Vec<f64>> {
         let sizes = counts(&input["n"]);
         flat(changes).into_iter().map(|change| sizes.iter().map(|n| beta(change, *n).unwrap_or(f64::NAN)).collect()).collect()
@@ -94,17 +97,16 @@ fn oc_curve(case: &Value, checker: &mut Checker) -> Step<()> {
     let beta = if input.get("shift_sigma").is_some() {
         rows(&input["shift_sigma"], &|shift, n| xbar_beta(shift, n, width))
     } else if input.get("sigma_multiplier").is_some() {
-        let of_sd = case["title"].as_str().is_some_and(|title| title.starts_with('S') || title.starts_with('s'));
         rows(&input["sigma_multiplier"], &|times, n| {
-            if of_sd { sd_beta(times, n, width) } else { range_beta(times, n, width, Constants::Printed) }
+            if matches!(chart, "S" | "s") { sd_beta(times, n, width) } else { range_beta(times, n, width, Constants::Printed) }
         })
     } else if let (Some(lcl), Some(ucl)) = (input["lcl"].as_f64(), input["ucl"].as_f64()) {
         let size = input["n"].as_f64().unwrap_or(1.0);
-        let title = case["title"].as_str().unwrap_or_default();
-        let of = |parameter: f64| match title.split(' ').next() {
-            Some("p") => share_beta(parameter, whole(size).ok()?, lcl * size, ucl * size, CountLimits::RoundedDown),
-            Some("np") => share_beta(parameter, whole(size).ok()?, lcl, ucl, CountLimits::RoundedDown),
-            Some("u") => count_beta(parameter * size, lcl * size, ucl * size, CountLimits::RoundedDown),
+        let of = |parameter: f64| match chart {
+            "p" => share_beta(parameter, whole(size).ok()?, lcl * size, ucl * size, CountLimits::RoundedDown),
+            "np" => share_beta(parameter, whole(size).ok()?, lcl, ucl, CountLimits::RoundedDown),
+            // The mean is that of the defects in a subgroup, not that of one unit.
+            "u" => count_beta(parameter, lcl * size, ucl * size, CountLimits::RoundedDown),
             _ => count_beta(parameter, lcl, ucl, CountLimits::RoundedDown),
         };
         let beta: Vec<f64> = flat(&input["parameter"]).into_iter().map(|x| of(x).unwrap_or(f64::NAN)).collect();
@@ -122,7 +124,9 @@ fn oc_curve(case: &Value, checker: &mut Checker) -> Step<()> {
 fn run_chart(case: &Value, checker: &mut Checker) -> Step<()> {
     let settings = &case["settings"];
     let multiply = settings["multiply"].as_f64().unwrap_or(1.0);
-    let values = flat(&case["input"]["data"]);
+    let mut values = flat(&case["input"]["data"]);
+    values.iter_mut().zip(flat(&case["input"]["sizes"])).for_each(|(value, size)| *value /= size);
+    let known = settings["cl"].as_f64();
     let excluded: Vec<u64> = numbers(&settings["exclude"]).collect();
     let mut cuts: Vec<usize> = numbers(&settings["part_after"]).filter_map(|n| n.try_into().ok()).collect();
     cuts.push(values.len());
@@ -133,7 +137,10 @@ fn run_chart(case: &Value, checker: &mut Checker) -> Step<()> {
         let stage = &values[from..to];
         let left_out: Vec<u64> = excluded.iter().filter_map(|n| n.checked_sub(from as u64)).collect();
         let phase_one = &stage[..learn.unwrap_or(stage.len()).min(stage.len())];
-        let mut chart = RunChart::phase_one(phase_one, &left_out).map_err(failed)?;
+        let mut chart = match known {
+            Some(median) => RunChart::given(median).map_err(failed)?,
+            None => RunChart::phase_one(phase_one, &left_out).map_err(failed)?,
+        };
         for (value, number) in stage.iter().zip(1..) {
             let excluded = left_out.contains(&number);
             let point = if excluded { chart.push_excluded(*value) } else { chart.push(*value) }.map_err(failed)?;

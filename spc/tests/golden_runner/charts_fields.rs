@@ -11,6 +11,7 @@ use super::charts_cases::Study;
 pub struct Seen {
     pub observation: Observation,
     limits: Limits,
+    by_data: Limits,
     size: f64,
     /// It was not left out of phase I.
     included: bool,
@@ -23,7 +24,12 @@ impl Seen {
             Sample::Subgroup(subgroup) => f64::from(subgroup.size),
             _ => 1.0,
         };
-        Self { observation, limits: *limits, size, included }
+        Self { observation, limits: *limits, by_data: *limits, size, included }
+    }
+
+    /// States the sigma of other limits.
+    pub fn with_sigma_of(self, by_data: &Limits) -> Self {
+        Self { by_data: *by_data, ..self }
     }
 
     fn point(&self, plotted: PairChart) -> Option<Point> {
@@ -53,7 +59,7 @@ impl Seen {
 
     /// FORMAT.md: for p and np that of the point, otherwise that of the process.
     fn std_dev(&self) -> f64 {
-        if matches!(self.limits.chart, ChartKind::P | ChartKind::Np) { self.limits.lines(self.size).se } else { self.limits.sigma }
+        if matches!(self.limits.chart, ChartKind::P | ChartKind::Np) { self.by_data.lines(self.size).se } else { self.by_data.sigma }
     }
 }
 
@@ -66,10 +72,12 @@ impl Study {
         let statistics = scaled(&|x| x.point(self.plotted).map(|point| point.statistic));
         checker.gappy_series("statistics", &statistics[..first]);
         checker.gappy_series("new_statistics", &statistics[first..]);
-        let groups = [("", self.plotted), ("individuals/", PairChart::Location), ("moving_range/", PairChart::Spread)];
+        let groups = std::iter::once(("", self.plotted)).chain(PAIRS);
         for (prefix, plotted) in groups {
             for (name, of) in LINES {
-                checker.gappy_series(&format!("{prefix}{name}"), &scaled(&|x| x.lines(plotted).map(|lines| of(&lines))));
+                let path = format!("{prefix}{name}");
+                let lines = scaled(&|x| x.lines(plotted).map(|lines| of(&lines)));
+                checker.gappy_series(&path, as_far_as(&path, &lines, first, checker));
             }
             let violations = hits(seen.iter().map(|x| x.point(plotted)));
             if checker.expected(&format!("{prefix}violations")).is_some_and(Value::is_array) {
@@ -78,7 +86,8 @@ impl Study {
         }
         checker.gappy_series("lcl_2s", &scaled(&|x| x.warning(self.plotted).map(|lines| lines.lcl)));
         checker.gappy_series("ucl_2s", &scaled(&|x| x.warning(self.plotted).map(|lines| lines.ucl)));
-        checker.gappy_series("std_dev", &scaled(&|x| Some(x.std_dev())));
+        let std_dev = scaled(&|x| Some(x.std_dev()));
+        checker.gappy_series("std_dev", as_far_as("std_dev", &std_dev, first, checker));
         let hits = hits(seen.iter().map(|x| x.point(self.plotted)));
         for path in ["sigma_signals", "beyond_limits"] {
             checker.rule_points(path, Rule::Nelson1, &hits);
@@ -101,7 +110,12 @@ impl Study {
             }
             verdict(from, to, &crossings)
         };
-        checker.exact("anhoej_runs", &self.stages.iter().map(of_stage).collect());
+        let mut stages: Vec<Value> = self.stages.iter().map(of_stage).collect();
+        if self.plotted == PairChart::Spread {
+            // The peer counts the runs of moving ranges and gives no verdict on them.
+            stages.iter_mut().filter(|stage| stage.is_object()).for_each(|stage| stage["signal"] = Value::Bool(false));
+        }
+        checker.exact("anhoej_runs", &Value::Array(stages));
     }
 }
 
@@ -114,6 +128,25 @@ pub fn verdict(from: usize, to: usize, crossings: &Crossings) -> Value {
             "n_crossings": verdict.crossings, "n_crossings_min": verdict.crossings_min, "signal": verdict.signal,
         })
     })
+}
+
+/// What the halves of a pair are called where a case has both.
+const PAIRS: [(&str, PairChart); 9] = [
+    ("individuals/", PairChart::Location),
+    ("moving_range/", PairChart::Spread),
+    ("xbar/", PairChart::Location),
+    ("r/", PairChart::Within),
+    ("R/", PairChart::Within),
+    ("range/", PairChart::Within),
+    ("s/", PairChart::Within),
+    ("S/", PairChart::Within),
+    ("sd/", PairChart::Within),
+];
+
+/// The peer states some numbers for phase I alone, where they differ from point to point.
+fn as_far_as<'a>(path: &str, all: &'a [Option<f64>], first: usize, checker: &Checker) -> &'a [Option<f64>] {
+    let stated = checker.expected(path).and_then(Value::as_array).map(Vec::len);
+    if stated == Some(first) { &all[..first] } else { all }
 }
 
 type LineOf = fn(&Lines) -> f64;
