@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 use spc::capability::fit::{Family, Fitted};
+use spc::capability::summary::{CapabilityStudy, StudySettings};
 use spc::capability::{Capability, Confidence, Specification};
 use spc::gauge::Reading;
 use spc::gauge::agreement::clopper_pearson;
 use spc::gauge::grr::{GrrSettings, Source, crossed, nested};
 use spc::gauge::kappa::agreement;
 use spc::gauge::ranges::{self, TrialDivisor};
-use spc::gauge::reliability::{IccModel, IccUnit, Ties, icc, kendall};
+use spc::gauge::reliability::{IccModel, IccUnit, Ties, icc, kendall, kendall_tau};
 use spc::normality;
 use spc::sampling::switching::{Inspection, LotResult, Switching};
 use spc::sampling::{Model, Plan, RiskPoint, find_plan};
@@ -75,15 +76,46 @@ proptest! {
 
     #[test]
     fn fits_give_finite_numbers_or_an_error(data in readings(2..50)) {
-        for family in [Family::Normal, Family::Lognormal, Family::Weibull, Family::Gamma, Family::Exponential] {
+        let families = [Family::Normal, Family::Lognormal, Family::LognormalSample, Family::Weibull, Family::Gamma, Family::Exponential];
+        for family in families.into_iter().chain([Family::LognormalThreshold, Family::WeibullThreshold]) {
             match Fitted::to(&data, family) {
                 Ok(fitted) => {
                     let (low, high) = (fitted.quantile(0.00135), fitted.quantile(0.99865));
                     prop_assert!(low.is_finite() && high.is_finite() && low < high, "{fitted:?}");
                     prop_assert!(fitted.log_likelihood(&data).is_finite(), "{fitted:?}");
                 }
-                Err(error) => prop_assert!(matches!(error, StudyError::NoVariation { .. }), "{error}"),
+                Err(StudyError::NoVariation { .. }) => {}
+                Err(error) => prop_assert!(matches!(family, Family::LognormalThreshold | Family::WeibullThreshold), "{error}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_page_gets_finite_numbers_or_an_error(data in readings(2..60), shift in -30.0_f64..10.0) {
+        let specification = Specification::new(Some(-20.0), Some(15.0), None).unwrap();
+        let moved: Vec<f64> = data.iter().map(|value| value + shift).collect();
+        match CapabilityStudy::of(&moved, None, &specification, &StudySettings::default()) {
+            Ok(study) => {
+                prop_assert_eq!(study.histogram.counts.iter().sum::<u64>(), moved.len() as u64);
+                prop_assert!(study.indices.nearest.is_finite() && study.expected.total().is_finite(), "{study:?}");
+                prop_assert!(study.is_normal() || moved.iter().all(|value| *value > 0.0));
+            }
+            Err(error) => prop_assert!(matches!(error, StudyError::NoVariation { .. }), "{error}"),
+        }
+    }
+
+    #[test]
+    fn rank_correlation_changes_sign_with_the_order(first in prop::collection::vec(0_i32..6, 3..30), turn in 1_usize..29) {
+        let scores: Vec<f64> = first.iter().map(|score| f64::from(*score)).collect();
+        let mut other = scores.clone();
+        other.rotate_left(turn % scores.len());
+        let turned: Vec<f64> = other.iter().map(|score| -2.0 * score).collect();
+        match (kendall_tau(&scores, &other), kendall_tau(&scores, &turned)) {
+            (Ok(before), Ok(after)) => {
+                prop_assert!(close(before.tau, -after.tau) && close(before.p, after.p));
+                prop_assert!(before.tau.abs() <= 1.0 + 1e-12 && (0.0..=1.0).contains(&before.p));
+            }
+            (before, after) => prop_assert_eq!(before.is_err(), after.is_err()),
         }
     }
 

@@ -60,10 +60,11 @@ impl Detection {
         Ok(Self { intercept: b0 - b1 * centre, slope: b1, covariance })
     }
 
-    /// Probability that a defect of this size is found; 0 at or below size 0 (for a rising curve).
+    /// Probability that a defect of this size is found; 0 at or below size 0, and for a size of NaN (for a rising curve).
     #[must_use]
     pub fn probability(&self, size: f64) -> f64 {
-        logistic(self.intercept + self.slope * size.max(0.0).ln())
+        // A curve that does not rise at all has the same height at size 0, whose logarithm is infinite.
+        if self.slope == 0.0 { logistic(self.intercept) } else { logistic(self.intercept + self.slope * size.max(0.0).ln()) }
     }
 
     /// The size found with this probability: a90 at 0.9.

@@ -63,13 +63,24 @@ pub struct GrrSettings {
     pub multiple: f64,
     /// Width of the tolerance, in the unit of the readings.
     pub tolerance: Option<f64>,
+    /// Standard deviation of the process where it is known from elsewhere (its control chart), in the unit of the readings: the
+    /// parts of a study are seldom a fair sample of it.
+    #[serde(default)]
+    pub process_sigma: Option<f64>,
     /// Confidence of the intervals of the components.
     pub confidence: f64,
 }
 
 impl Default for GrrSettings {
     fn default() -> Self {
-        Self { pool_above: 0.05, denominator: FDenominator::Interaction, multiple: 6.0, tolerance: None, confidence: 0.95 }
+        Self {
+            pool_above: 0.05,
+            denominator: FDenominator::Interaction,
+            multiple: 6.0,
+            tolerance: None,
+            process_sigma: None,
+            confidence: 0.95,
+        }
     }
 }
 
@@ -90,6 +101,9 @@ pub struct Component {
     pub percent_study_variation: f64,
     /// Study variation as a share of the tolerance, percent.
     pub percent_tolerance: Option<f64>,
+    /// Standard deviation as a share of the process's own, percent; where that was given.
+    #[serde(default)]
+    pub percent_process: Option<f64>,
 }
 
 /// A gauge study.
@@ -214,7 +228,10 @@ impl GrrSettings {
         }
         study::above_zero("study multiple", self.multiple)?;
         study::share("confidence", self.confidence)?;
-        self.tolerance.map_or(Ok(()), |tolerance| study::above_zero("tolerance", tolerance).map(|_| ()))
+        for (what, value) in [("tolerance", self.tolerance), ("standard deviation of the process", self.process_sigma)] {
+            value.map(|value| study::above_zero(what, value)).transpose()?;
+        }
+        Ok(())
     }
 }
 
@@ -364,6 +381,7 @@ impl Estimates {
             percent_contribution: 100.0 * variance / total,
             percent_study_variation: 100.0 * (variance / total).sqrt(),
             percent_tolerance: settings.tolerance.map(|tolerance| 100.0 * settings.multiple * variance.sqrt() / tolerance),
+            percent_process: settings.process_sigma.map(|sigma| 100.0 * variance.sqrt() / sigma),
         };
         let bounds = |combination: &Combination| combination.interval(settings.confidence);
         let all = self.gauge.plus(&self.part);
@@ -402,7 +420,8 @@ mod tests {
     /// By hand: parts 2·2·(9+0+9) = 72, appraisers 12 · 0.25² = 0.75, trials 12 · 0.25² = 0.75.
     #[test]
     fn agrees_with_hand_calculation() {
-        let study = crossed(&additive(), &GrrSettings { tolerance: Some(10.0), ..GrrSettings::default() }).unwrap();
+        let study =
+            crossed(&additive(), &GrrSettings { tolerance: Some(10.0), process_sigma: Some(5.0), ..GrrSettings::default() }).unwrap();
         let squares: Vec<f64> = study.anova.iter().map(|row| row.squares).collect();
         for (got, expected) in squares.iter().zip([72.0, 0.75, 0.0, 0.75, 73.5]) {
             assert!((got - expected).abs() < 1e-12, "{squares:?}");
@@ -413,6 +432,7 @@ mod tests {
         assert!((study.appraiser.variance - (0.75 - 0.75 / 8.0) / 6.0).abs() < 1e-12);
         assert!((study.part.variance - (36.0 - 0.75 / 8.0) / 4.0).abs() < 1e-12);
         assert!((study.gauge.percent_tolerance.unwrap() - 60.0 * study.gauge.std_dev).abs() < 1e-12);
+        assert!((study.gauge.percent_process.unwrap() - 20.0 * study.gauge.std_dev).abs() < 1e-12);
         assert!((study.gauge.percent_contribution + study.part.percent_contribution - 100.0).abs() < 1e-12);
     }
 

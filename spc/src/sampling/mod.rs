@@ -3,6 +3,7 @@
 //! Invariants: a plan accepts a perfect lot always and a worse lot never more often than a better one; accepting,
 //! rejecting and going on to the next sample exclude each other, and the last sample decides.
 
+pub mod sequential;
 pub mod switching;
 pub mod table;
 

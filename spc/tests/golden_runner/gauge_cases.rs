@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spc::gauge::Reading;
 use spc::gauge::bias::{ReferenceReading, TypeOneSettings, linearity, type_one};
 use spc::gauge::grr::{AnovaRow, Component, FDenominator, GaugeStudy, GrrSettings, Source, crossed, nested};
-use spc::gauge::ranges::{TrialDivisor, average_and_range};
+use spc::gauge::ranges::{TrialDivisor, average_and_range, quick};
 
 use super::Checker;
 use super::cases::{Step, failed, unsupported};
@@ -24,6 +24,7 @@ pub fn grr(case: &Value, checker: &mut Checker) -> Step<()> {
         },
         multiple: settings["sigma_multiple"].as_f64().unwrap_or(usual.multiple),
         tolerance: settings["tolerance"].as_f64(),
+        process_sigma: ["historical_sd", "historical_sigma", "process_sigma"].iter().find_map(|name| settings[name].as_f64()),
         ..usual
     };
     let study = match settings["method"].as_str().unwrap_or("crossed") {
@@ -107,6 +108,7 @@ fn components(study: &GaugeStudy, checker: &mut Checker) {
             checker.gappy_series(&format!("{table}/pct_contribution"), &column(&|component| Some(component.percent_contribution)));
             checker.gappy_series(&format!("{table}/pct_study_variation"), &column(&|component| Some(component.percent_study_variation)));
             checker.gappy_series(&format!("{table}/pct_tolerance"), &column(&|component| component.percent_tolerance));
+            checker.gappy_series(&format!("{table}/pct_process"), &column(&|component| component.percent_process));
         });
     }
 }
@@ -126,6 +128,13 @@ fn by_letters(study: &GaugeStudy, checker: &mut Checker) {
 }
 
 fn by_ranges(readings: &[Reading], with: &GrrSettings, checker: &mut Checker) -> Step<()> {
+    // One look of each appraiser at each part is the quick study.
+    if let Ok(gauge) = quick(readings) {
+        for name in ["GRR", "sigma/GRR"] {
+            checker.number(name, gauge);
+        }
+        return Ok(());
+    }
     let study = average_and_range(readings, TrialDivisor::Printed).map_err(failed)?;
     let all = [("EV", study.repeatability), ("AV", study.reproducibility), ("GRR", study.gauge), ("PV", study.part), ("TV", study.total)];
     for (name, sigma) in all {

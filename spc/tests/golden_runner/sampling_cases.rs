@@ -112,15 +112,28 @@ fn letters(input: &Value, settings: &Value, checker: &mut Checker) -> Step<()> {
         ("II", Level::II),
         ("III", Level::III),
     ];
+    let letters = |level: Level| lots.iter().map(|lot| code_letter(*lot, level).map_err(failed)).collect::<Step<Vec<_>>>();
+    let level_of = |name: &str| levels.iter().find(|(known, _)| *known == name).map(|(_, level)| *level);
     for (name, level) in levels {
-        let letters = lots.iter().map(|lot| code_letter(*lot, level).map_err(failed)).collect::<Step<Vec<_>>>()?;
-        let letters = json!(letters);
+        let letters = json!(letters(level)?);
         for path in [name.to_owned(), format!("code_letter/{name}")] {
             checker.exact(&path, &letters);
         }
-        if settings["level"].as_str().unwrap_or("II") == name {
+        if settings["level"].as_str().unwrap_or("II") == name && input.get("level").is_none() {
             checker.exact("code_letter", &letters);
         }
+    }
+    // Several levels in one table: a row per lot, or a row per level.
+    let named = strings(&input["level"]);
+    if !named.is_empty() {
+        let rows = named.iter().map(|name| match level_of(name) {
+            Some(level) => letters(level),
+            None => unsupported(format!("level {name}")),
+        });
+        let by_level: Vec<Vec<char>> = rows.collect::<Step<_>>()?;
+        let by_lot: Vec<Vec<char>> = (0..lots.len()).map(|lot| by_level.iter().map(|row| row[lot]).collect()).collect();
+        let expected = checker.expected("code_letter").and_then(Value::as_array).map_or(0, Vec::len);
+        checker.exact("code_letter", &if expected == by_lot.len() { json!(by_lot) } else { json!(by_level) });
     }
     Ok(())
 }
