@@ -1,10 +1,11 @@
 //! Run lengths of charts for counted data: the EWMA of binomial counts on a rounded scale and the CUSUM of Poisson counts.
 //! Both are Markov chains with finitely many states, so that nothing is approximated.
 
+use super::cusum::combined;
 use super::linear::Moves;
 use super::process::means;
 use super::quadrature::number;
-use super::{AlarmError, within};
+use super::{AlarmError, wanted_length, within};
 use crate::distribution::ln_gamma;
 
 /// More states than this would fill the memory.
@@ -146,6 +147,61 @@ impl PoissonCusumDesign {
     /// # Errors
     /// [`AlarmError::Parameter`] for a mean outside 0 … 1e4, [`AlarmError::NeverEnds`].
     pub fn average(&self, mean: f64) -> Result<f64, AlarmError> {
+        let means = self.means(mean)?;
+        Ok(means[usize::try_from(self.head_start).unwrap_or(0)])
+    }
+
+    /// Expected number of samples until this scheme or `other`, which looks the other way, signals first.
+    ///
+    /// Combined from each one's own run length: J. M. Lucas, R. B. Crosier, Technometrics 24 (1982) 199–205, equation (A.5). Exact
+    /// where the intervals differ by no more than the reference values do, so that one sum is at 0 whenever the other signals; else
+    /// a close approximation.
+    ///
+    /// # Errors
+    /// As [`PoissonCusumDesign::average`]; [`AlarmError::Combination`] where both look the same way.
+    pub fn average_with(&self, other: &Self, mean: f64) -> Result<f64, AlarmError> {
+        if self.upward == other.upward {
+            return Err(AlarmError::Combination("a two-sided scheme is an upward and a downward CUSUM"));
+        }
+        let of = |design: &Self| design.means(mean).map(|means| (means[0], means[usize::try_from(design.head_start).unwrap_or(0)]));
+        combined(of(self), of(other))
+    }
+
+    /// The same scheme with the shortest interval at which the ARL at `mean` events per sample is at least `run_length` samples;
+    /// counts come in steps, so that an exact run length cannot be had.
+    ///
+    /// # Errors
+    /// As [`PoissonCusumDesign::average`]; [`AlarmError::Unreachable`] if 1000 steps are too few.
+    pub fn with_interval_for(self, run_length: f64, mean: f64) -> Result<Self, AlarmError> {
+        wanted_length(run_length)?;
+        let at = |interval| Self { interval, ..self };
+        let enough = |interval| match at(interval).average(mean) {
+            Ok(average) => Ok(average >= run_length),
+            Err(AlarmError::NeverEnds) => Ok(true),
+            Err(error) => Err(error),
+        };
+        let (mut short, mut long) = (self.head_start, self.head_start.max(1));
+        while !enough(long)? {
+            if long >= 1000 {
+                return Err(AlarmError::Unreachable { run_length });
+            }
+            (short, long) = (long + 1, (2 * long).min(1000));
+        }
+        while short < long {
+            let middle = short.midpoint(long);
+            if enough(middle)? { long = middle } else { short = middle + 1 }
+        }
+        Ok(at(long))
+    }
+
+    /// The decision interval in steps.
+    #[must_use]
+    pub const fn interval(&self) -> u32 {
+        self.interval
+    }
+
+    /// The expected run length from every step.
+    fn means(&self, mean: f64) -> Result<Vec<f64>, AlarmError> {
         within("the expected count", mean, (0.0, 1e4), "between 0 and 10000 events")?;
         let chances = poisson(mean);
         let row = |state: u32| {
@@ -171,8 +227,7 @@ impl PoissonCusumDesign {
             (row, signal)
         };
         let moves = Moves::from_rows((0..=self.interval).map(row));
-        let start = usize::try_from(self.head_start).unwrap_or(0);
-        Ok(means(&moves)?[start])
+        means(&moves)
     }
 
     fn states(&self) -> usize {
@@ -210,6 +265,39 @@ mod tests {
             let got = design.average(0.25).unwrap();
             assert!((got / printed - 1.0).abs() < 0.003, "{got} is not {printed}");
         }
+    }
+
+    /// Against a chain of both sums at once, as far as its survival goes.
+    #[test]
+    fn two_sides_are_combined_exactly() {
+        let (upper, lower) = (PoissonCusumDesign::new(6, 19, 4, true).unwrap(), PoissonCusumDesign::new(3, 17, 4, false).unwrap());
+        let chances = poisson(1.2);
+        let mut states = std::collections::BTreeMap::from([((0, 0), 1.0)]);
+        let mut average = 0.0;
+        while states.values().sum::<f64>() > 1e-10 {
+            average += states.values().sum::<f64>();
+            let mut next = std::collections::BTreeMap::new();
+            for ((up, down), share) in states {
+                for (events, chance) in (0_i32..).zip(&chances).take(30) {
+                    let (up, down) = ((up + 4 * events - 6).max(0), (down - 4 * events + 3).max(0));
+                    if up <= 19 && down <= 17 {
+                        *next.entry((up, down)).or_insert(0.0) += share * chance;
+                    }
+                }
+            }
+            states = next;
+        }
+        assert!((upper.average_with(&lower, 1.2).unwrap() / average - 1.0).abs() < 1e-9, "{average}");
+        assert!(upper.average_with(&upper, 1.2).is_err());
+    }
+
+    #[test]
+    fn the_shortest_interval_that_keeps_a_run_length() {
+        let design = PoissonCusumDesign::new(6, 1, 4, true).unwrap().with_interval_for(500.0, 1.0).unwrap();
+        let shorter = PoissonCusumDesign::new(6, design.interval() - 1, 4, true).unwrap();
+        assert!(design.average(1.0).unwrap() >= 500.0 && shorter.average(1.0).unwrap() < 500.0, "{design:?}");
+        let never = PoissonCusumDesign::new(1, 1, 4, true).unwrap().with_interval_for(1e9, 1.0);
+        assert_eq!(never, Err(AlarmError::Unreachable { run_length: 1e9 }));
     }
 
     /// With all weight on the newest sample the chart is an np chart: 1 / P(X > limit).

@@ -1,6 +1,6 @@
 //! Run lengths of the tabular CUSUM: zero state, head start, steady state, quantiles, and the interval for a wanted ARL.
 
-use super::process::{Chain, Process, Survival, converged, parameter_for, quantile};
+use super::process::{Chain, Process, Survival, after_restarts, converged, parameter_for, quantile};
 use super::{AlarmError, open_share, shift, wanted_length, within};
 use crate::distribution::{normal_above, normal_below, normal_density};
 
@@ -53,10 +53,20 @@ impl CusumDesign {
     /// [`AlarmError::Parameter`] for a run length outside 1 … 1e12 or a bad reference value, [`AlarmError::Unreachable`] if
     /// even the shortest interval runs longer.
     pub fn for_run_length(reference: f64, run_length: f64, sides: CusumSides) -> Result<Self, AlarmError> {
+        Self::new(reference, 1.0, sides)?.with_interval_for(run_length)
+    }
+
+    /// The same scheme with the decision interval at which the in-control ARL is `run_length` samples; reference value and head
+    /// start are kept.
+    ///
+    /// # Errors
+    /// As [`CusumDesign::for_run_length`].
+    pub fn with_interval_for(self, run_length: f64) -> Result<Self, AlarmError> {
         wanted_length(run_length)?;
-        Self::new(reference, 1.0, sides)?;
-        let interval = parameter_for(run_length, (0.01, 40.0), |interval| Self::new(reference, interval, sides)?.average(0.0))?;
-        Self::new(reference, interval, sides)
+        let narrowest = self.head_start.max(0.01);
+        let at = |interval| Self { interval, ..self };
+        let interval = parameter_for(run_length, (narrowest, narrowest + 40.0), |interval| at(interval).average(0.0))?;
+        Ok(at(interval))
     }
 
     /// `k`, in standard deviations.
@@ -106,6 +116,35 @@ impl CusumDesign {
         }
     }
 
+    /// Expected number of samples from a shift to its signal, when the shift by `mean` comes at any time long after the start of a
+    /// chart that starts anew, at its head start, after each false signal (cyclical steady state).
+    ///
+    /// # Errors
+    /// As [`CusumDesign::average_after_long`].
+    pub fn average_after_restarts(&self, mean: f64) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        let (reference, interval) = (self.reference, self.interval);
+        match self.sides {
+            CusumSides::Both => Err(AlarmError::Combination("the steady state is offered for the upper and for Crosier's CUSUM")),
+            CusumSides::Upper => restarted(|mean| Upper { reference, interval, mean }, self.head_start, mean),
+            CusumSides::Crosier => restarted(|mean| Crosier { reference, interval, mean }, self.head_start, mean),
+        }
+    }
+
+    /// Chance of no signal within the first `samples`, for a mean off by `mean` from the start.
+    ///
+    /// # Errors
+    /// As [`CusumDesign::average_after_long`].
+    pub fn survival(&self, mean: f64, samples: u32) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        let (reference, interval) = (self.reference, self.interval);
+        match self.sides {
+            CusumSides::Both => Err(AlarmError::Combination("the survival is offered for the upper and for Crosier's CUSUM")),
+            CusumSides::Upper => survival_of(&Upper { reference, interval, mean }, self.head_start, samples),
+            CusumSides::Crosier => survival_of(&Crosier { reference, interval, mean }, self.head_start, samples),
+        }
+    }
+
     /// The run length that the share `share` of runs does not exceed, in samples.
     ///
     /// # Errors
@@ -131,7 +170,7 @@ impl CusumDesign {
 
 /// The ARL of two sums at once from each one's ARL from zero and from its head start. A side that practically never signals
 /// does not matter.
-fn combined(up: Result<(f64, f64), AlarmError>, down: Result<(f64, f64), AlarmError>) -> Result<f64, AlarmError> {
+pub(super) fn combined(up: Result<(f64, f64), AlarmError>, down: Result<(f64, f64), AlarmError>) -> Result<f64, AlarmError> {
     match (up, down) {
         (Ok((up, started_up)), Ok((down, started_down))) => {
             // Without products, which would overflow.
@@ -150,13 +189,35 @@ pub(super) fn steady<P: Process>(process: impl Fn(f64) -> P, mean: f64) -> Resul
     })
 }
 
+/// Mean delay in a chart that starts anew at `start` after each false signal; `process` gives the statistic at a mean.
+pub(super) fn restarted<P: Process>(process: impl Fn(f64) -> P, start: f64, mean: f64) -> Result<f64, AlarmError> {
+    let (settled, moved) = (process(0.0), process(mean));
+    converged(|fineness| {
+        let (before, after) = (Chain::of(&settled, fineness), Chain::of(&moved, fineness));
+        after_restarts((before.moves(), &before.row(&settled, start)), (after.moves(), &after.row(&moved, start)))
+    })
+}
+
+/// Chance of no signal within the first `samples` from `start`.
+pub(super) fn survival_of(process: &impl Process, start: f64, samples: u32) -> Result<f64, AlarmError> {
+    let Some(before) = samples.checked_sub(1).and_then(|before| usize::try_from(before).ok()) else { return Ok(1.0) };
+    converged(|fineness| {
+        let chain = Chain::of(process, fineness);
+        // An iterator without an end has an element of every number.
+        Survival::new(chain.moves(), chain.row(process, start)).nth(before).ok_or(AlarmError::NotConverged)
+    })
+}
+
 /// Quantile of the run length from `start`.
 pub(super) fn quantile_of(process: &impl Process, start: f64, share: f64) -> Result<u64, AlarmError> {
-    let at = |fineness| {
+    agreeing(|fineness| {
         let chain = Chain::of(process, fineness);
         quantile(Survival::new(chain.moves(), chain.row(process, start)), share)
-    };
-    // Whole numbers agree or they do not.
+    })
+}
+
+/// Refines a discretisation until two successive ones give the same whole number.
+pub(super) fn agreeing(at: impl Fn(usize) -> Result<u64, AlarmError>) -> Result<u64, AlarmError> {
     let mut coarse = at(11)?;
     for fineness in [15, 21, 29] {
         let fine = at(fineness)?;
@@ -251,6 +312,27 @@ mod tests {
         for (mean, printed) in [(0.0, 149.0), (0.5, 20.1), (1.0, 5.29), (2.0, 2.01)] {
             assert!((fir.average(mean).unwrap() / printed - 1.0).abs() < 0.004, "{mean}");
         }
+    }
+
+    /// A change that changes nothing comes at a random time between two false signals: its delay is that of a renewal process,
+    /// `E[N (N + 1)] / (2 E[N])`. W. Feller, An Introduction to Probability Theory 2, 2nd edition, section XI.4.
+    #[test]
+    fn restarts_are_a_renewal_process() {
+        let design = CusumDesign::new(0.5, 0.5, CusumSides::Upper).unwrap().with_head_start(0.3).unwrap();
+        let survival: Vec<f64> = (0..200).map(|samples| design.survival(0.3, samples).unwrap()).collect();
+        let average: f64 = survival.iter().sum();
+        assert!((average - design.average(0.3).unwrap()).abs() < 1e-9);
+        let survival: Vec<f64> = (0..200).map(|samples| design.survival(0.0, samples).unwrap()).collect();
+        let (average, twice): (f64, f64) = (survival.iter().sum(), (1_u32..).zip(&survival).map(|(n, left)| f64::from(n) * left).sum());
+        assert!((design.average_after_restarts(0.0).unwrap() - twice / average).abs() < 1e-8);
+    }
+
+    #[test]
+    fn a_head_start_is_kept_while_the_interval_is_sought() {
+        let started = CusumDesign::new(0.5, 1.0, CusumSides::Both).unwrap().with_head_start(1.0).unwrap();
+        let design = started.with_interval_for(200.0).unwrap();
+        assert!((design.average(0.0).unwrap() / 200.0 - 1.0).abs() < 1e-9);
+        assert!(design.interval() > CusumDesign::for_run_length(0.5, 200.0, CusumSides::Both).unwrap().interval());
     }
 
     #[test]

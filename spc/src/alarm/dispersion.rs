@@ -4,6 +4,7 @@
 //! less one where the mean is estimated from the subgroup.
 
 use super::collocation::{Carry, Collocation, Edge, Pushed};
+use super::cusum::combined;
 use super::ewma::EwmaDesign;
 use super::process::{Survival, converged_but_for, parameter_for, quantile};
 use super::{AlarmError, open_share, wanted_length, within};
@@ -122,6 +123,19 @@ impl VarianceEwmaDesign {
         quantile(collocation.survival(self.start).skip(1), share)
     }
 
+    /// Chance of no signal within the first `samples` subgroups.
+    ///
+    /// # Errors
+    /// As [`VarianceEwmaDesign::average`].
+    pub fn survival(&self, sigma: f64, samples: u32) -> Result<f64, AlarmError> {
+        let process = self.process(sigma)?;
+        let samples = usize::try_from(samples).unwrap_or(usize::MAX);
+        converged_but_for(ROUNDING, |fineness| {
+            // An iterator without an end has an element of every number.
+            Collocation::of(process, 2 * fineness)?.survival(self.start).nth(samples).ok_or(AlarmError::NotConverged)
+        })
+    }
+
     fn process(&self, sigma: f64) -> Result<Pushed, AlarmError> {
         let variance = spread(sigma)?;
         let (low, high) = ends(self.sides);
@@ -202,11 +216,31 @@ impl VarianceCusumDesign {
     /// # Errors
     /// As [`VarianceEwmaDesign::average`].
     pub fn average(&self, sigma: f64) -> Result<f64, AlarmError> {
+        self.average_from(self.head_start, sigma)
+    }
+
+    /// Expected number of subgroups until this scheme or `other`, which looks the other way, signals first.
+    ///
+    /// Combined from each one's own run length: J. M. Lucas, R. B. Crosier, Technometrics 24 (1982) 199–205, equation (A.5). Exact
+    /// where the intervals differ by no more than the reference values do, so that one sum is at 0 whenever the other signals; else
+    /// a close approximation.
+    ///
+    /// # Errors
+    /// As [`VarianceCusumDesign::average`]; [`AlarmError::Combination`] where both look the same way or take other degrees of freedom.
+    pub fn average_with(&self, other: &Self, sigma: f64) -> Result<f64, AlarmError> {
+        if self.upward == other.upward || self.freedom != other.freedom {
+            return Err(AlarmError::Combination("a two-sided scheme is an upward and a downward CUSUM of the same subgroups"));
+        }
+        let of = |design: &Self| Ok((design.average_from(0.0, sigma)?, design.average(sigma)?));
+        combined(of(self), of(other))
+    }
+
+    fn average_from(&self, head_start: f64, sigma: f64) -> Result<f64, AlarmError> {
         let Self { reference, interval, freedom, .. } = *self;
         let step = spread(sigma)? / freedom;
         // Downward, the distance to the limit is what squares push up.
         let (below, above) = if self.upward { (Edge::Reflect, Edge::Signal) } else { (Edge::Signal, Edge::Reflect) };
-        let start = if self.upward { self.head_start } else { interval - self.head_start };
+        let start = if self.upward { head_start } else { interval - head_start };
         average(Pushed { carry: Carry::Minus(reference), step, freedom, low: 0.0, high: interval, below, above }, start)
     }
 }
@@ -299,6 +333,23 @@ mod tests {
         let design = VarianceEwmaDesign::new(0.9999, 4.0, VarianceSides::Upper { limit: 3.0 }).unwrap();
         let signal = crate::distribution::chi_square_above(12.0, 4.0);
         assert!((design.average(1.0).unwrap() * signal - 1.0).abs() < 2e-3);
+    }
+
+    /// R package spc 0.6.7: `scusum.arl(1.46, 3, 1, 4, sided = "two", k2 = 0.6, h2 = 3, r = 60, qm = 60)`, which combines 218.8867
+    /// and 54434.9.
+    #[test]
+    fn two_sides_are_combined() {
+        let design = |k, upward| VarianceCusumDesign::new(k, 3.0, 4.0, upward).unwrap();
+        let both = design(1.46, true).average_with(&design(0.6, false), 1.0).unwrap();
+        assert!((both - 218.0101).abs() < 1e-3, "{both}");
+        assert!(design(1.46, true).average_with(&design(0.6, true), 1.0).is_err());
+    }
+
+    #[test]
+    fn survival_sums_to_the_average() {
+        let design = VarianceEwmaDesign::new(0.2, 4.0, VarianceSides::Both { lower: 0.6, upper: 1.6 }).unwrap();
+        let sum: f64 = (0..200).map(|samples| design.survival(1.3, samples).unwrap()).sum();
+        assert!((sum / design.average(1.3).unwrap() - 1.0).abs() < 1e-8);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Run lengths of the EWMA: fixed and exact time-varying limits, fast initial response, steady state, quantiles, and the
 //! width for a wanted ARL.
 
-use super::cusum::{quantile_of, steady};
+use super::cusum::{agreeing, restarted, steady};
 use super::linear::{Moves, dot};
 use super::process::{Chain, Process, Survival, converged, node_count, parameter_for, quantile};
 use super::quadrature::Quadrature;
@@ -34,6 +34,9 @@ pub enum EwmaLimits {
     HeadStart,
     /// The same with exact limits. T. R. Rhoads, D. C. Montgomery, C. M. Mastrangelo, Quality Engineering 9 (1996) 317–327.
     ExactHeadStart,
+    /// Asymptotic limits; the first sample counts with the weight `√(λ/(2−λ))` instead of `λ`, so that the statistic has its asymptotic
+    /// standard deviation from the start. A head start has no meaning here.
+    Stationary,
     /// Exact limits times `1 − 0.5^(1 + a (t−1))` with `a = (2/log₁₀ 2 − 1)/19`. S. H. Steiner, Journal of Quality Technology
     /// 31 (1999) 75–86.
     Steiner,
@@ -78,10 +81,10 @@ impl EwmaDesign {
     ///
     /// # Errors
     /// [`AlarmError::Combination`] where head-start limits (`HeadStart`, `ExactHeadStart`, `Steiner`) are asked of a one-sided
-    /// chart; only fixed and exact limits are defined there.
+    /// chart; only fixed and exact limits and a stationary start are defined there.
     pub fn with_limits(mut self, limits: EwmaLimits) -> Result<Self, AlarmError> {
         let both = self.sides == EwmaSides::Both;
-        if !both && !matches!(limits, EwmaLimits::Fixed | EwmaLimits::Exact) {
+        if !both && !matches!(limits, EwmaLimits::Fixed | EwmaLimits::Exact | EwmaLimits::Stationary) {
             return Err(AlarmError::Combination("head-start limits are defined for the two-sided EWMA"));
         }
         self.limits = limits;
@@ -123,15 +126,28 @@ impl EwmaDesign {
     pub fn average(&self, mean: f64) -> Result<f64, AlarmError> {
         shift(mean)?;
         let process = self.process(mean);
-        if self.limits == EwmaLimits::Fixed {
-            let start = self.head_start * self.spread();
-            return converged(|fineness| Chain::of(&process, fineness).mean_from(&process, start));
-        }
         converged(|fineness| {
-            let opening = Opening::of(self, mean, fineness);
             let chain = Chain::of(&process, fineness);
-            Ok(1.0 + opening.survived.iter().sum::<f64>() + dot(&opening.onto(&chain, &process), &chain.means()?))
+            let (survived, first) = self.first_step(&chain, &process, fineness);
+            Ok(1.0 + survived.iter().sum::<f64>() + dot(&first, &chain.means()?))
         })
+    }
+
+    /// The chances to survive the samples whose limits still move, and where the chain of the standing limits is after one more.
+    fn first_step(&self, chain: &Chain, process: &Smoothed, fineness: usize) -> (Vec<f64>, Vec<f64>) {
+        match self.limits {
+            EwmaLimits::Fixed => (Vec::new(), chain.row(process, self.head_start * self.spread())),
+            EwmaLimits::Stationary => {
+                let standard = |z: f64| z / self.spread() - process.mean;
+                let at_barrier = process.barrier.map_or(0.0, |barrier| normal_below(standard(barrier)));
+                (Vec::new(), chain.spread(at_barrier, |z| normal_density(standard(z)) / self.spread()))
+            }
+            _ => {
+                let opening = Opening::of(self, process.mean, fineness);
+                let first = opening.onto(chain, process);
+                (opening.survived, first)
+            }
+        }
     }
 
     /// Expected number of samples from a shift to its signal, when the shift by `mean` comes after a long time in control
@@ -144,6 +160,19 @@ impl EwmaDesign {
         steady(|mean| self.process(mean), mean)
     }
 
+    /// Expected number of samples from a shift to its signal, when the shift by `mean` comes at any time long after the start of a
+    /// chart that starts anew, at its head start, after each false signal (cyclical steady state); fixed limits.
+    ///
+    /// # Errors
+    /// As [`EwmaDesign::average`]; [`AlarmError::Combination`] for limits that vary.
+    pub fn average_after_restarts(&self, mean: f64) -> Result<f64, AlarmError> {
+        shift(mean)?;
+        if self.limits != EwmaLimits::Fixed {
+            return Err(AlarmError::Combination("the cyclical steady state is offered for fixed limits"));
+        }
+        restarted(|mean| self.process(mean), self.head_start * self.spread(), mean)
+    }
+
     /// The run length that the share `share` of runs does not exceed, in samples.
     ///
     /// # Errors
@@ -152,34 +181,27 @@ impl EwmaDesign {
         shift(mean)?;
         open_share(share)?;
         let process = self.process(mean);
-        if self.limits == EwmaLimits::Fixed {
-            return quantile_of(&process, self.head_start * self.spread(), share);
-        }
-        let fineness = 21;
-        let opening = Opening::of(self, mean, fineness);
-        let chain = Chain::of(&process, fineness);
-        let later = Survival::new(chain.moves(), opening.onto(&chain, &process));
-        quantile(opening.survived.into_iter().chain(later), share)
+        let at = |fineness| {
+            let chain = Chain::of(&process, fineness);
+            let (survived, first) = self.first_step(&chain, &process, fineness);
+            quantile(survived.into_iter().chain(Survival::new(chain.moves(), first)), share)
+        };
+        agreeing(at)
     }
 
-    /// Chance of no signal within the first `samples`, for a mean off by `mean` from the start; fixed limits.
+    /// Chance of no signal within the first `samples`, for a mean off by `mean` from the start.
     ///
     /// # Errors
-    /// As [`EwmaDesign::average`]; [`AlarmError::Combination`] for limits that vary.
+    /// As [`EwmaDesign::average`].
     pub fn survival(&self, mean: f64, samples: u32) -> Result<f64, AlarmError> {
         shift(mean)?;
-        if self.limits != EwmaLimits::Fixed {
-            return Err(AlarmError::Combination("the survival is offered for fixed limits"));
-        }
-        let (process, start) = (self.process(mean), self.head_start * self.spread());
-        let Some(before) = samples.checked_sub(1) else { return Ok(1.0) };
+        let process = self.process(mean);
+        let Some(before) = samples.checked_sub(1).and_then(|before| usize::try_from(before).ok()) else { return Ok(1.0) };
         converged(|fineness| {
             let chain = Chain::of(&process, fineness);
-            let mut left = vec![1.0; chain.moves().size()];
-            for _ in 0..before {
-                left = chain.moves().times(&left);
-            }
-            Ok(dot(&chain.row(&process, start), &left))
+            let (survived, first) = self.first_step(&chain, &process, fineness);
+            // An iterator without an end has an element of every number.
+            survived.into_iter().chain(Survival::new(chain.moves(), first)).nth(before).ok_or(AlarmError::NotConverged)
         })
     }
 
@@ -219,7 +241,7 @@ impl EwmaDesign {
         let exact = fixed * (1.0 - kept * kept).sqrt();
         let head = self.head_start * self.spread() * kept;
         let distance = match self.limits {
-            EwmaLimits::Fixed => fixed,
+            EwmaLimits::Fixed | EwmaLimits::Stationary => fixed,
             EwmaLimits::Exact => exact,
             EwmaLimits::HeadStart => fixed - head,
             EwmaLimits::ExactHeadStart => exact - head,
@@ -363,6 +385,28 @@ mod tests {
         for (mean, printed) in [(0.0, 391.0), (0.5, 13.8), (1.0, 3.6), (2.0, 1.3)] {
             near(steiner.average(mean), printed);
         }
+    }
+
+    /// The Monte Carlo values (10⁹ runs) in the manual of the R package spc, `xewma.arl`: λ = 0.1, ARL 500, practically no barrier.
+    #[test]
+    fn a_stationary_start_agrees_with_simulation() {
+        let design = EwmaDesign::new(0.1, 3.0, EwmaSides::Upper { barrier: -6.0 }).unwrap().with_limits(EwmaLimits::Stationary).unwrap();
+        let design = design.for_run_length(500.0).unwrap();
+        for (mean, printed) in [(0.5, 22.313), (1.0, 7.292), (2.0, 2.5131), (3.0, 1.4029)] {
+            assert!((design.average(mean).unwrap() / printed - 1.0).abs() < 1e-4, "{mean}");
+        }
+    }
+
+    /// As for a CUSUM: the delay of a change that changes nothing is `E[N (N + 1)] / (2 E[N])`.
+    #[test]
+    fn restarts_are_a_renewal_process() {
+        let design = two_sided(0.3, 1.2).with_head_start(0.9).unwrap();
+        let survival: Vec<f64> = (0..250).map(|samples| design.survival(0.0, samples).unwrap()).collect();
+        let (average, twice): (f64, f64) = (survival.iter().sum(), (1_u32..).zip(&survival).map(|(n, left)| f64::from(n) * left).sum());
+        assert!((design.average_after_restarts(0.0).unwrap() - twice / average).abs() < 1e-8);
+        let moving = design.with_limits(EwmaLimits::Exact).unwrap();
+        let sum: f64 = (0..300).map(|samples| moving.survival(1.0, samples).unwrap()).sum();
+        assert!((sum - moving.average(1.0).unwrap()).abs() < 1e-8);
     }
 
     #[test]

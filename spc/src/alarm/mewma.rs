@@ -8,7 +8,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use super::linear::{Moves, dot};
-use super::process::{Chain, Process, converged, means, node_count, parameter_for, settled};
+use super::process::{Chain, Process, after_restarts, converged, means, node_count, parameter_for, settled};
 use super::quadrature::Quadrature;
 use super::{AlarmError, wanted_length, within};
 use crate::distribution::{gamma_above, ln_gamma, normal_density};
@@ -21,6 +21,7 @@ pub struct MewmaDesign {
     weight: f64,
     limit: f64,
     dimension: u32,
+    start: f64,
 }
 
 impl MewmaDesign {
@@ -33,7 +34,17 @@ impl MewmaDesign {
         within("the weight λ", weight, (0.005, 0.9999), "between 0.005 and 0.9999")?;
         within("the limit h4", limit, (0.01, 1000.0), "between 0.01 and 1000")?;
         within("the number of characteristics", f64::from(dimension), (2.0, 100.0), "between 2 and 100")?;
-        Ok(Self { weight, limit, dimension })
+        Ok(Self { weight, limit, dimension, start: 0.0 })
+    }
+
+    /// Starting away from the centre, where `T²` has this value (fast initial response); in control only, because after a shift
+    /// the direction of the start would matter.
+    ///
+    /// # Errors
+    /// A start outside `0 ..= h4`: [`AlarmError::Parameter`].
+    pub fn with_head_start(mut self, start: f64) -> Result<Self, AlarmError> {
+        self.start = within("the head start", start, (0.0, self.limit), "between 0 and the limit h4")?;
+        Ok(self)
     }
 
     /// The limit at which the in-control ARL is `run_length` samples.
@@ -41,11 +52,19 @@ impl MewmaDesign {
     /// # Errors
     /// [`AlarmError::Parameter`], [`AlarmError::Unreachable`].
     pub fn for_run_length(weight: f64, run_length: f64, dimension: u32) -> Result<Self, AlarmError> {
+        Self::new(weight, 1.0, dimension)?.with_limit_for(run_length)
+    }
+
+    /// The same chart with the limit at which the in-control ARL is `run_length` samples; weight, dimension and head start are kept.
+    ///
+    /// # Errors
+    /// As [`MewmaDesign::for_run_length`].
+    pub fn with_limit_for(self, run_length: f64) -> Result<Self, AlarmError> {
         wanted_length(run_length)?;
-        Self::new(weight, 1.0, dimension)?;
-        let highest = 60.0 + 4.0 * f64::from(dimension);
-        let limit = parameter_for(run_length, (0.01, highest), |limit| Self::new(weight, limit, dimension)?.average(0.0))?;
-        Self::new(weight, limit, dimension)
+        let (narrowest, highest) = (self.start.max(0.01), self.start + 60.0 + 4.0 * f64::from(self.dimension));
+        let at = |limit| Self { limit, ..self };
+        let limit = parameter_for(run_length, (narrowest, highest), |limit| at(limit).average(0.0))?;
+        Ok(at(limit))
     }
 
     /// `h4`.
@@ -58,13 +77,16 @@ impl MewmaDesign {
     /// `distance` (`√(μ' Σ⁻¹ μ)`, 0 in control). Accurate to about 1e-11 in control and 1e-9 after a shift.
     ///
     /// # Errors
-    /// [`AlarmError::Parameter`] for a distance outside 0 … 50; [`AlarmError::NeverEnds`], [`AlarmError::NotConverged`].
+    /// [`AlarmError::Parameter`] for a distance outside 0 … 50; [`AlarmError::Combination`] for a shift of a chart with a head start;
+    /// [`AlarmError::NeverEnds`], [`AlarmError::NotConverged`].
     pub fn average(&self, distance: f64) -> Result<f64, AlarmError> {
         shifted(distance)?;
         if distance == 0.0 {
             let length = Length { weight: self.weight, radius: self.radius(), freedom: f64::from(self.dimension) };
-            return converged(|fineness| Chain::of(&length, fineness).mean_from(&length, 0.0));
+            let start = (self.start * self.weight / (2.0 - self.weight)).sqrt();
+            return converged(|fineness| Chain::of(&length, fineness).mean_from(&length, start));
         }
+        self.starts_centred()?;
         self.refined(|grid| Ok(1.0 + dot(&grid.row(0.0, 0.0, distance), &means(&grid.moves(distance))?)))
     }
 
@@ -76,6 +98,25 @@ impl MewmaDesign {
     pub fn average_after_long(&self, distance: f64) -> Result<f64, AlarmError> {
         shifted(distance)?;
         self.refined(|grid| Ok(dot(&settled(&grid.moves(0.0))?, &means(&grid.moves(distance))?)))
+    }
+
+    /// Expected number of samples from a shift to its signal, when the shift by `distance` comes at any time long after the start
+    /// of a chart that starts anew, at the centre, after each false signal (cyclical steady state).
+    ///
+    /// # Errors
+    /// As [`MewmaDesign::average`].
+    pub fn average_after_restarts(&self, distance: f64) -> Result<f64, AlarmError> {
+        shifted(distance)?;
+        self.starts_centred()?;
+        self.refined(|grid| {
+            let (before, after) = (grid.moves(0.0), grid.moves(distance));
+            after_restarts((&before, &grid.row(0.0, 0.0, 0.0)), (&after, &grid.row(0.0, 0.0, distance)))
+        })
+    }
+
+    fn starts_centred(&self) -> Result<(), AlarmError> {
+        let no_direction = "a head start has no direction: its run lengths are offered in control and at zero state only";
+        if self.start == 0.0 { Ok(()) } else { Err(AlarmError::Combination(no_direction)) }
     }
 
     /// The length of the smoothed vector beyond which it signals.
@@ -270,6 +311,17 @@ mod tests {
     fn the_published_run_lengths() {
         assert!((MewmaDesign::new(0.1, 12.73, 4).unwrap().average(0.0).unwrap() / 200.0 - 1.0).abs() < 0.003);
         assert!((MewmaDesign::new(0.1, 14.56, 5).unwrap().average(1.0).unwrap() - 12.9).abs() < 0.06);
+    }
+
+    /// R package spc 0.6.7: `mewma.arl(0.1, 8, 2, hs = 8, r = 40)` and `mewma.ad(0.1, 8, 2, delta = 0.25, type = "cycl", r = 40)`, whose
+    /// delta is the square of the distance.
+    #[test]
+    fn head_starts_and_restarts_agree_with_a_peer() {
+        let design = MewmaDesign::new(0.1, 8.0, 2).unwrap();
+        assert!((design.with_head_start(8.0).unwrap().average(0.0).unwrap() - 83.4647).abs() < 6e-5);
+        assert!((design.average_after_restarts(0.5).unwrap() - 24.019_94).abs() < 6e-5);
+        assert!(matches!(design.with_head_start(1.0).unwrap().average(0.5), Err(AlarmError::Combination(_))));
+        assert!(design.with_head_start(8.1).is_err());
     }
 
     #[test]

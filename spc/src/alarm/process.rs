@@ -58,9 +58,10 @@ impl Chain {
         row(process, self.atom, &self.rule, from)
     }
 
-    /// A density over the states as chances of the chain's states; for processes without an atom.
-    pub(super) fn spread(&self, density: impl Fn(f64) -> f64) -> Vec<f64> {
-        self.rule.nodes.iter().zip(&self.rule.weights).map(|(node, weight)| weight * density(*node)).collect()
+    /// A distribution over the states as chances of the chain's states: its density, and the chance of the atom if there is one.
+    pub(super) fn spread(&self, at_atom: f64, density: impl Fn(f64) -> f64) -> Vec<f64> {
+        let at_nodes = self.rule.nodes.iter().zip(&self.rule.weights).map(|(node, weight)| weight * density(*node));
+        self.atom.map(|_| at_atom).into_iter().chain(at_nodes).collect()
     }
 
     /// The states' moves among each other.
@@ -128,6 +129,23 @@ pub(super) fn settled(moves: &Moves) -> Result<Vec<f64>, AlarmError> {
         }
     }
     Err(AlarmError::NotConverged)
+}
+
+/// How often each state is visited from the first sample to the signal, where `start` holds the chances of the states after the
+/// first sample: `start (I − Q)⁻¹` (Kemeny, Snell, theorem 3.2.4).
+pub(super) fn visits(moves: &Moves, start: &[f64]) -> Result<Vec<f64>, AlarmError> {
+    Ok(moves.factors()?.solve_left(start))
+}
+
+/// Mean delay when the change comes at any time of a chart that starts anew after each false signal: of a cycle's states, the
+/// start counts once and every other as often as it is visited. `in_control` and `shifted` give the moves and the first step.
+///
+/// The "cyclical" steady state beside the "conditional" one: R. B. Crosier, Technometrics 28 (1986) 187–194.
+pub(super) fn after_restarts((moves, first): (&Moves, &[f64]), (shifted, first_shifted): (&Moves, &[f64])) -> Result<f64, AlarmError> {
+    let visits = visits(moves, first)?;
+    let delays = means(shifted)?;
+    let from_start = 1.0 + dot(first_shifted, &delays);
+    Ok((from_start + dot(&visits, &delays)) / (1.0 + visits.iter().sum::<f64>()))
 }
 
 /// The chance of no signal within `1, 2, 3, …` samples; `start` holds the chances of the states after the first.

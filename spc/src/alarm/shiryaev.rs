@@ -6,7 +6,7 @@ use super::{AlarmError, shift, wanted_length, within};
 use crate::distribution::{normal_above, normal_below, normal_density};
 
 /// The one-sided Shiryaev–Roberts scheme (Girshick, Rubin, Shiryaev, Roberts) on a logarithmic scale:
-/// `z = max(barrier, ln(1 + eᶻ) + x − k)` signals when it exceeds `g`. It starts at minus infinity (`eᶻ = 0`).
+/// `z = max(barrier, ln(1 + eᶻ) + x − k)` signals when it exceeds `g`. It starts at minus infinity (`eᶻ = 0`) unless given a head start.
 ///
 /// Sources: S. W. Roberts, Technometrics 8 (1966) 411–430; S. Knoth, Frontiers in Statistical Quality Control 8 (2006) 74–99, who
 /// gives this form and the barrier that makes it solvable as an integral equation.
@@ -15,6 +15,7 @@ pub struct ShiryaevRobertsDesign {
     reference: f64,
     limit: f64,
     barrier: f64,
+    start: f64,
 }
 
 impl ShiryaevRobertsDesign {
@@ -25,7 +26,7 @@ impl ShiryaevRobertsDesign {
     pub fn new(reference: f64, limit: f64) -> Result<Self, AlarmError> {
         within("the reference value k", reference, (0.0, 10.0), "between 0 and 10 standard deviations")?;
         within("the limit g", limit, (0.01, 100.0), "between 0.01 and 100")?;
-        Ok(Self { reference, limit, barrier: 0.0 })
+        Ok(Self { reference, limit, barrier: 0.0, start: f64::NEG_INFINITY })
     }
 
     /// With another barrier.
@@ -37,14 +38,34 @@ impl ShiryaevRobertsDesign {
         Ok(self)
     }
 
+    /// Starting at this value of `z` instead of minus infinity (fast initial response).
+    ///
+    /// # Errors
+    /// A start above the limit or below −20: [`AlarmError::Parameter`].
+    pub fn with_head_start(mut self, start: f64) -> Result<Self, AlarmError> {
+        self.start = within("the head start", start, (-20.0, self.limit), "between -20 and the limit")?;
+        Ok(self)
+    }
+
     /// The limit at which the in-control ARL is `run_length` samples, with the barrier at 0.
     ///
     /// # Errors
     /// [`AlarmError::Parameter`] for a run length outside 1 … 1e12, [`AlarmError::Unreachable`].
     pub fn for_run_length(reference: f64, run_length: f64) -> Result<Self, AlarmError> {
+        Self::new(reference, 1.0)?.with_limit_for(run_length)
+    }
+
+    /// The same scheme with the limit at which the in-control ARL is `run_length` samples; reference value, barrier and head start
+    /// are kept.
+    ///
+    /// # Errors
+    /// As [`ShiryaevRobertsDesign::for_run_length`].
+    pub fn with_limit_for(self, run_length: f64) -> Result<Self, AlarmError> {
         wanted_length(run_length)?;
-        Self::new(reference, 1.0)?;
-        Self::new(reference, parameter_for(run_length, (0.01, 30.0), |limit| Self::new(reference, limit)?.average(0.0))?)
+        let narrowest = [0.01, self.barrier + 0.01, self.start + 1e-9].into_iter().fold(0.0, f64::max);
+        let at = |limit| Self { limit, ..self };
+        let limit = parameter_for(run_length, (narrowest, narrowest + 30.0), |limit| at(limit).average(0.0))?;
+        Ok(at(limit))
     }
 
     /// `g`, the limit of `z`.
@@ -60,7 +81,7 @@ impl ShiryaevRobertsDesign {
     pub fn average(&self, mean: f64) -> Result<f64, AlarmError> {
         shift(mean)?;
         let process = self.process(mean);
-        converged(|fineness| Chain::of(&process, fineness).mean_from(&process, f64::NEG_INFINITY))
+        converged(|fineness| Chain::of(&process, fineness).mean_from(&process, self.start))
     }
 
     /// Expected number of samples from a shift to its signal after a long time in control (conditional steady state).
@@ -127,7 +148,7 @@ pub fn autocorrelated_average(correlation: f64, width: f64, mean: f64) -> Result
     let series = Autoregression { correlation, spread: (1.0 - correlation * correlation).sqrt(), width, mean };
     converged(|fineness| {
         let chain = Chain::of(&series, fineness);
-        let first = chain.spread(|state| normal_density(state - mean));
+        let first = chain.spread(0.0, |state| normal_density(state - mean));
         Ok(1.0 + super::linear::dot(&first, &chain.means()?))
     })
 }

@@ -15,49 +15,56 @@ use super::cases::{Step, failed, unsupported};
 pub fn run(case: &Value, checker: &mut Checker) -> Step<()> {
     let call = Call::read(case);
     let rows = call.rows();
-    let Some(field) = case["expected"].as_object().and_then(|fields| fields.keys().find(|key| *key != "peer_rel_error_estimate")) else {
-        return unsupported("no result named");
-    };
-    let results: Step<Vec<f64>> = (0..rows).map(|row| evaluate(&Row { call: &call, row })).collect();
-    checker.series(field, &results?);
+    let fields = case["expected"].as_object().into_iter().flat_map(|fields| fields.keys());
+    for field in fields.filter(|field| *field != "peer_rel_error_estimate") {
+        let results: Step<Vec<f64>> = (0..rows).map(|row| evaluate(&Row { call: &call, row }, field)).collect();
+        checker.series(field, &results?);
+    }
     Ok(())
 }
 
-fn evaluate(row: &Row) -> Step<f64> {
+fn evaluate(row: &Row, field: &str) -> Step<f64> {
     let result = match row.call.function.as_str() {
         "" => return rules(row, &row.call.rules()),
         "xcusum.arl" => cusum(row).and_then(|design| design.average(row.mean())),
+        "xcusum.ad" if row.restarts() => cusum(row).and_then(|design| design.average_after_restarts(row.mean())),
         "xcusum.ad" => cusum(row).and_then(|design| design.average_after_long(row.mean())),
+        "xcusum.sf" => cusum(row).and_then(|design| design.survival(row.mean(), row.count("n"))),
         "xcusum.q" => cusum(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
-        "xcusum.crit" => {
-            let designed = CusumDesign::for_run_length(row.or("k", 0.0), row.or("L0", 0.0), cusum_sides(row.call));
-            designed.map(|design| design.interval())
-        }
+        "xcusum.crit" => cusum(row).and_then(|design| design.with_interval_for(row.or("L0", 0.0))).map(|design| design.interval()),
         "xewma.arl" => ewma(row).and_then(|design| design.average(row.mean())),
+        "xewma.ad" if row.restarts() => ewma(row).and_then(|design| design.average_after_restarts(row.mean())),
         "xewma.ad" => ewma(row).and_then(|design| design.average_after_long(row.mean())),
         "xewma.q" => ewma(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
         "xewma.sf" => ewma(row).and_then(|design| design.survival(row.mean(), row.count("n"))),
         "xewma.crit" => ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(|design| design.width()),
         "xgrsr.arl" => shiryaev(row).and_then(|design| design.average(row.mean())),
         "xgrsr.ad" => shiryaev(row).and_then(|design| design.average_after_long(row.mean())),
-        "xgrsr.crit" => ShiryaevRobertsDesign::for_run_length(row.or("k", 0.0), row.or("L0", 0.0)).map(|design| design.limit()),
+        "xgrsr.crit" => shiryaev(row).and_then(|design| design.with_limit_for(row.or("L0", 0.0))).map(|design| design.limit()),
         "sewma.arl" => variance_ewma(row).and_then(|design| design.average(row.or("sigma", 1.0))),
         "sewma.q" => variance_ewma(row).and_then(|design| design.quantile(row.or("sigma", 1.0), row.or("alpha", 0.5))).map(whole),
-        "sewma.crit" => variance_ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(limit_sought),
+        "sewma.crit" => {
+            variance_ewma(row).and_then(|design| design.for_run_length(row.or("L0", 0.0))).map(|design| limit_sought(design, field))
+        }
+        "sewma.sf" => variance_ewma(row).and_then(|design| design.survival(row.or("sigma", 1.0), row.count("n"))),
+        "scusum.arl" if row.call.option("sided") == "two" => variance_cusums(row),
         "scusum.arl" => variance_cusum(row).and_then(|design| design.average(row.or("sigma", 1.0))),
         "scusum.crit" => {
             let design = variance_cusum(row).and_then(|design| design.for_run_length(row.or("L0", 0.0)));
             design.map(|design| design.interval())
         }
         "xsewma.arl" => both_charts(row),
-        "mewma.arl" => mewma(row).and_then(|design| design.average(row.or("delta", 0.0))),
-        "mewma.ad" => mewma(row).and_then(|design| design.average_after_long(row.or("delta", 0.0))),
-        "mewma.crit" => {
-            let weight = row.number("lambda").or(row.number("l")).unwrap_or(0.0);
-            MewmaDesign::for_run_length(weight, row.or("L0", 0.0), row.count("p")).map(|design| design.limit())
-        }
+        "mewma.arl" => mewma(row).and_then(|design| design.average(row.distance())),
+        "mewma.ad" if row.restarts() => mewma(row).and_then(|design| design.average_after_restarts(row.distance())),
+        "mewma.ad" => mewma(row).and_then(|design| design.average_after_long(row.distance())),
+        "mewma.crit" => mewma(row).and_then(|design| design.with_limit_for(row.or("L0", 0.0))).map(|design| design.limit()),
         "p.ewma.arl" => binomial_ewma(row),
         "pois.cusum.arl" => poisson_cusum(row),
+        "pois.cusum.crit" => {
+            let design = PoissonCusumDesign::new(row.count("km"), 100, row.count("m"), row.call.option("sided") != "lower");
+            let design = design.and_then(|design| design.with_head_start(row.count("i0")));
+            design.and_then(|design| design.with_interval_for(row.or("A", 0.0), row.or("mu0", 0.0))).map(|design| design.interval().into())
+        }
         "xshewhart.ar1.arl" => autocorrelated_average(row.or("alpha", 0.0), row.or("cS", 3.0), row.or("delta", 0.0)),
         "xshewhartrunsrules.arl" | "xshewhartrunsrules.ad" | "xshewhartrunsrules.crit" => return rules(row, &row.text("type")),
         other => return unsupported(format!("run lengths of {other}")),
@@ -103,7 +110,8 @@ fn cusum_sides(call: &Call) -> CusumSides {
 }
 
 fn cusum(row: &Row) -> Result<CusumDesign, AlarmError> {
-    let design = CusumDesign::new(row.or("k", 0.0), row.or("h", 0.0), cusum_sides(row.call))?;
+    // An interval is what `crit` looks for, from the head start on.
+    let design = CusumDesign::new(row.or("k", 0.0), row.or("h", 100.0), cusum_sides(row.call))?;
     design.with_head_start(row.or("hs", 0.0))
 }
 
@@ -114,6 +122,7 @@ fn ewma(row: &Row) -> Result<EwmaDesign, AlarmError> {
     };
     let limits = match row.call.option("limits").as_str() {
         "vacl" => EwmaLimits::Exact,
+        "stat" => EwmaLimits::Stationary,
         "fir" => EwmaLimits::HeadStart,
         "both" => EwmaLimits::ExactHeadStart,
         "Steiner" => EwmaLimits::Steiner,
@@ -126,7 +135,8 @@ fn ewma(row: &Row) -> Result<EwmaDesign, AlarmError> {
 }
 
 fn shiryaev(row: &Row) -> Result<ShiryaevRobertsDesign, AlarmError> {
-    ShiryaevRobertsDesign::new(row.or("k", 0.0), row.or("g", 0.0))?.with_barrier(row.or("zr", 0.0))
+    let design = ShiryaevRobertsDesign::new(row.or("k", 0.0), row.or("g", 100.0))?.with_barrier(row.or("zr", 0.0))?;
+    row.number("hs").map_or(Ok(design), |start| design.with_head_start(start))
 }
 
 fn variance_ewma(row: &Row) -> Result<VarianceEwmaDesign, AlarmError> {
@@ -142,13 +152,19 @@ fn variance_ewma(row: &Row) -> Result<VarianceEwmaDesign, AlarmError> {
     VarianceEwmaDesign::new(weight, row.or("df", 0.0), sides)?.with_start(row.or("hs", 1.0))
 }
 
-fn limit_sought(design: VarianceEwmaDesign) -> f64 {
-    match design.sides() {
-        VarianceSides::Upper { limit } | VarianceSides::UpperWithBarrier { limit, .. } | VarianceSides::LowerWithBarrier { limit, .. } => {
-            limit
-        }
-        VarianceSides::Both { lower, .. } => lower,
-        _ => f64::INFINITY,
+/// The limit of that name, `cl` or `cu`; without a name the one that was looked for.
+fn limit_sought(design: VarianceEwmaDesign, field: &str) -> f64 {
+    let (low, high, sought) = match design.sides() {
+        VarianceSides::Upper { limit } => (0.0, limit, limit),
+        VarianceSides::UpperWithBarrier { barrier, limit } => (barrier, limit, limit),
+        VarianceSides::LowerWithBarrier { limit, barrier } => (limit, barrier, limit),
+        VarianceSides::Both { lower, upper } => (lower, upper, lower),
+        _ => return f64::INFINITY,
+    };
+    match field {
+        "cl" => low,
+        "cu" => high,
+        _ => sought,
     }
 }
 
@@ -158,9 +174,18 @@ fn variance_cusum(row: &Row) -> Result<VarianceCusumDesign, AlarmError> {
     design.with_head_start(row.or("hs", 0.0))
 }
 
+/// The lower scheme's parameters end in 2.
+fn variance_cusums(row: &Row) -> Result<f64, AlarmError> {
+    let design = |k, h, hs, upward| {
+        let design = VarianceCusumDesign::new(row.or(k, 0.0), row.or(h, 0.0), row.or("df", 0.0), upward)?;
+        design.with_head_start(row.or(hs, 0.0))
+    };
+    design("k", "h", "hs", true)?.average_with(&design("k2", "h2", "hs2", false)?, row.or("sigma", 1.0))
+}
+
 fn mewma(row: &Row) -> Result<MewmaDesign, AlarmError> {
-    let limit = row.number("h4").or(row.number("cE")).or(row.number("h")).unwrap_or(0.0);
-    MewmaDesign::new(row.number("lambda").or(row.number("l")).unwrap_or(0.0), limit, row.count("p"))
+    let limit = row.number("h4").or(row.number("cE")).or(row.number("h")).unwrap_or(1000.0);
+    MewmaDesign::new(row.number("lambda").or(row.number("l")).unwrap_or(0.0), limit, row.count("p"))?.with_head_start(row.or("hs", 0.0))
 }
 
 /// The start `n*p0` is the expected count at the first rate of the grid, the one in control.
@@ -180,8 +205,15 @@ fn binomial_ewma(row: &Row) -> Result<f64, AlarmError> {
 
 fn poisson_cusum(row: &Row) -> Result<f64, AlarmError> {
     let upward = row.call.option("sided") != "lower";
-    let design = PoissonCusumDesign::new(row.count("km"), row.count("hm"), row.count("m"), upward)?;
-    design.with_head_start(row.count("i0"))?.average(row.or("mu", 0.0))
+    let design = |names: [&str; 4], upward| {
+        let [km, hm, m, i0] = names.map(|name| row.count(name));
+        PoissonCusumDesign::new(km, hm, m, upward)?.with_head_start(i0)
+    };
+    let upper = design(["km", "hm", "m", "i0"], upward)?;
+    if row.call.option("sided") == "two" {
+        return upper.average_with(&design(["km2", "hm2", "m2", "i02"], false)?, row.or("mu", 0.0));
+    }
+    upper.average(row.or("mu", 0.0))
 }
 
 fn both_charts(row: &Row) -> Result<f64, AlarmError> {
@@ -272,6 +304,16 @@ impl Row<'_> {
 
     fn mean(&self) -> f64 {
         self.number("mu").or(self.number("mu1")).unwrap_or(0.0)
+    }
+
+    /// The peer measures a shift by the square of its Mahalanobis distance.
+    fn distance(&self) -> f64 {
+        self.or("delta", 0.0).sqrt()
+    }
+
+    /// Whether a change after a long time comes to a chart that starts anew after each false signal.
+    fn restarts(&self) -> bool {
+        self.call.option("steady.state.mode") == "cyclical" || self.call.option("type") == "cycl"
     }
 
     fn text(&self, name: &str) -> String {
