@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::chart::constants::{SUBGROUP_MAX, d2, d3};
 use crate::chart::{ChartKind, Lines, MAGNITUDE_MAX, SpreadStatistic};
 pub use estimator::{Estimator, Learnt, TooFew};
-pub use revision::{DataUsed, Exclusion, Revision, RevisionError, SignOff};
+pub use revision::{DataUsed, Difference, Exclusion, Revision, RevisionError, SignOff, would_differ};
 pub use settings::{Constants, Gaps, Geometric, Settings, SettingsError, SigmaMethod, SpreadCentre};
 use settings::{check_width, three_decimals};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Limits, Settings};
 use crate::batch::{BatchError, estimate, judge};
-use crate::chart::{ChartKind, Observation, Sample};
+use crate::chart::{ChartKind, Observation, Sample, Signal};
 use crate::rules::RuleSet;
 
 /// A subgroup that was left out of limits.
@@ -122,8 +122,8 @@ impl Revision {
         Ok(Self { limits, settings: *settings, first_point: first, last_point: last, exclusions, signed })
     }
 
-    /// What this revision would have signalled: every sample judged by its limits, as if they had held all along.
-    /// Observations are numbered from 1; those that signal are the ones with [`Observation::signals`].
+    /// What this revision would have signalled, had its limits held all along: the observations that signal, numbered
+    /// from 1 within the samples.
     ///
     /// # Errors
     /// [`BatchError`], naming the point where one is at fault.
@@ -139,6 +139,15 @@ impl Revision {
     pub fn signals_under(&self, rules: RuleSet, range_rules: RuleSet, samples: &[Sample]) -> Result<Vec<Observation>, BatchError> {
         let all = judge(self.limits, rules, range_rules, samples)?;
         Ok(all.into_iter().filter(|observation| observation.signals().next().is_some()).collect())
+    }
+
+    /// [`would_differ`] between the revision in force and this one, each under the rules that it was made with.
+    ///
+    /// # Errors
+    /// [`BatchError`], naming the point where one is at fault.
+    pub fn would_differ_from(&self, in_force: &Self, samples: &[Sample]) -> Result<Vec<Difference>, BatchError> {
+        let rules_of = |revision: &Self| (revision.limits, revision.settings.rules, revision.settings.range_rules);
+        would_differ(rules_of(in_force), rules_of(self), samples)
     }
 
     /// The limits.
@@ -165,4 +174,48 @@ impl Revision {
     pub fn signed(&self) -> &SignOff {
         &self.signed
     }
+}
+
+/// A point at which limits in force or revised ones signal, and which rules on which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Number of the point, from 1 within the samples.
+    pub point: u64,
+    /// What the limits in force signalled there.
+    pub in_force: Vec<Signal>,
+    /// What the revised limits would have signalled there.
+    pub revised: Vec<Signal>,
+}
+
+impl Difference {
+    /// Only the revised limits would have stopped here.
+    pub fn is_new(&self) -> bool {
+        self.in_force.is_empty()
+    }
+
+    /// Only the limits in force did stop here.
+    pub fn is_gone(&self) -> bool {
+        self.revised.is_empty()
+    }
+}
+
+/// What a revision would change: every point of a series at which the limits in force signal, the revised ones would, or
+/// both, for any chart. Each side is limits, rules, and rules of the charts of spread; both start the series afresh, and
+/// neither is changed. Points that signal under neither are left out.
+///
+/// # Errors
+/// [`BatchError`], naming the point where one is at fault.
+pub fn would_differ(
+    in_force: (Limits, RuleSet, RuleSet),
+    revised: (Limits, RuleSet, RuleSet),
+    samples: &[Sample],
+) -> Result<Vec<Difference>, BatchError> {
+    let judged = |(limits, rules, range_rules): (Limits, RuleSet, RuleSet)| judge(limits, rules, range_rules, samples);
+    let pairs = judged(in_force)?.into_iter().zip(judged(revised)?);
+    let of = |(now, then): (Observation, Observation)| Difference {
+        point: now.point.index,
+        in_force: now.signals().collect(),
+        revised: then.signals().collect(),
+    };
+    Ok(pairs.map(of).filter(|difference| !(difference.is_new() && difference.is_gone())).collect())
 }
