@@ -147,6 +147,18 @@ fn a_single_value_has_no_spread_and_a_large_subgroup_no_range() {
     assert!(given.within_lines(500.0).unwrap().lcl > 0.0);
 }
 
+/// A standard error of 1e-309 beside a value of ordinary size: 1e311 of them, which is more than a number can hold.
+#[test]
+fn a_distance_of_too_many_standard_errors_stays_finite() {
+    let tiny = Sample::Subgroup(Subgroup { size: 2, mean: 5e-309, median: 5e-309, range: 1e-308, sd: 7e-309 });
+    let mut monitor = Monitor::new(ChartKind::XbarR, Settings { phase_one_subgroups: 2, ..Settings::values() }).unwrap();
+    for sample in [tiny, tiny, subgroups()[0]] {
+        monitor.push(sample).unwrap();
+    }
+    let json = serde_json::to_string(&monitor).unwrap();
+    assert_eq!(serde_json::from_str::<Monitor>(&json).unwrap(), monitor);
+}
+
 #[test]
 fn settings_belong_to_their_chart() {
     let settings = Settings { sigma: Some(SigmaMethod::MeanRange), ..Settings::counts() };

@@ -114,7 +114,8 @@ impl Lines {
     /// plain distance where there are no zones.
     pub(crate) fn standardise(&self, statistic: f64) -> f64 {
         let distance = statistic - self.centre;
-        if self.has_zones() { distance / self.se } else { distance }
+        // A standard error below 1e-300 would make it infinite, which no checkpoint can hold.
+        if self.has_zones() { (distance / self.se).clamp(f64::MIN, f64::MAX) } else { distance }
     }
 }
 
