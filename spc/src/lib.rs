@@ -11,6 +11,9 @@
 //! [`tolerance`], [`univariate`] serve it), [`gauge`] (can the gauge, or the camera, be believed), [`sampling`] (what an
 //! incoming plan lets through), [`pareto`] (what to mend first), [`dfq`] (the values, for other programs).
 //!
+//! Unless an item says otherwise, numbers are in the unit of the readings, NaN and infinite readings are refused with an error that
+//! names the reading, too few readings are refused with the number needed, and ties are taken as they come.
+//!
 //! Invariants:
 //! * **Pure.** No clock, thread, I/O, log or hash order. What is computed for a point uses `+ - * /` and `sqrt` alone, so the
 //!   same points give the same bits on every target with IEEE 754 doubles; studies also use [`distribution`], and so do

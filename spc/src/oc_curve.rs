@@ -1,7 +1,8 @@
 //! Operating characteristics of Shewhart charts: how likely is a change to be missed by the next point?
 //!
-//! Invariants: every function gives a probability, or `None` where its arguments describe no chart; the run length of
-//! points judged one by one is `1 / (1 − beta)`.
+//! Invariants: every function gives a probability, or `None` where its arguments describe no chart (NaN, no pieces, a width or
+//! sigma that is not above zero, a lower limit above the upper one, a size without constants); the run length of points
+//! judged one by one is `1 / (1 − beta)`. Shifts are in process sigmas, limits in counts.
 
 use crate::chart::constants::{OfSize, SUBGROUP_MAX, range_below};
 use crate::distribution::{binomial_up_to, chi_square_below, normal_below, poisson_up_to};
@@ -44,6 +45,8 @@ pub fn range_beta(multiplier: f64, n: u32, width: f64, constants: Constants) -> 
 }
 
 /// As [`range_beta`] for the standard deviation, within `c4 ± width·c5`.
+///
+/// Source: Montgomery, section 6.3.1 (limits), with `(n − 1) s²/σ²` chi-square distributed.
 pub fn sd_beta(multiplier: f64, n: u32, width: f64) -> Option<f64> {
     let OfSize { c4, c5, .. } = OfSize::of(n).filter(|_| multiplier > 0.0 && width > 0.0)?;
     let freedom = f64::from(n) - 1.0;

@@ -1,6 +1,7 @@
 //! Do counts vary more than their distribution lets them? If so, p and u charts signal all day and Laney's belong there.
 //!
-//! Invariant: a result is finite; counts that cannot vary (no event at all, or nothing but events) are refused.
+//! Invariant: a result is finite; counts that cannot vary (no event at all, or nothing but events), fewer than two samples and
+//! sizes that are NaN, infinite or not above zero are refused. Equal counts are as good as any: they make the ratio small.
 
 use crate::distribution::chi_square_above;
 use crate::sum::Sum;

@@ -2,7 +2,8 @@
 //!
 //! The chart to start with, while there are too few points for limits or nobody knows their distribution.
 //!
-//! Invariants: constant memory and time per point; a refused value changes nothing; every number is finite.
+//! Invariants: constant memory and time per point; a refused value (NaN, infinite) changes nothing; every number is finite, in the
+//! unit of the values. A value on the median is on neither side and is passed over by the runs.
 
 use serde::{Deserialize, Serialize};
 

@@ -149,7 +149,7 @@ impl Fitted {
         }
     }
 
-    /// Share of all readings above `x`, accurate where it is small.
+    /// Share of all readings above `x`, accurate where it is small; NaN where `x` is.
     #[must_use]
     pub fn above(&self, x: f64) -> f64 {
         match *self {
@@ -177,7 +177,7 @@ impl Fitted {
         }
     }
 
-    /// Natural logarithm of the likelihood of readings; −∞ where one is impossible.
+    /// Natural logarithm of the likelihood of readings; −∞ where one is impossible, NaN where one is NaN, 0 without readings.
     #[must_use]
     pub fn log_likelihood(&self, data: &[f64]) -> f64 {
         let density = |x: f64| match *self {

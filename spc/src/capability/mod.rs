@@ -52,13 +52,13 @@ impl Specification {
         Ok(Self { lower, upper, target: target.unwrap_or(middle) })
     }
 
-    /// Lower limit.
+    /// Lower limit; `None` for a specification without one.
     #[must_use]
     pub const fn lower(&self) -> Option<f64> {
         self.lower
     }
 
-    /// Upper limit.
+    /// Upper limit; `None` for a specification without one.
     #[must_use]
     pub const fn upper(&self) -> Option<f64> {
         self.upper
@@ -191,10 +191,13 @@ impl Capability {
         })
     }
 
-    /// Study on the Box–Cox scale: readings, limits and target are all transformed, indices are read as usual.
+    /// Study on the Box–Cox scale: readings, limits and target are all transformed, indices are read as usual. Mean, spread and
+    /// limits of the result are on that scale, not in the unit of the readings.
+    ///
+    /// Source: G. E. P. Box and D. R. Cox, JRSS B 26 (1964) 211–252; Montgomery, chapter 8 (capability of nonnormal data).
     ///
     /// # Errors
-    /// As [`Capability::of`]; readings, limits or a target that are not above zero.
+    /// As [`Capability::of`] (too few, NaN, no variation); readings, limits or a target that are not above zero.
     pub fn transformed(
         data: &[f64],
         transform: &BoxCox,
@@ -245,7 +248,7 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    /// This level, with Boyles' interval for Cpm.
+    /// This level, with Boyles' interval for Cpm. A level that is NaN or not between 0 and 1 is refused where it is used.
     #[must_use]
     pub const fn level(level: f64) -> Self {
         Self { level, target_freedom: TargetFreedom::Boyles }

@@ -43,6 +43,7 @@ impl Limits {
     /// The lines for a subgroup of this size: values in the subgroup, pieces, or units of opportunity. It has no meaning
     /// for individuals, c, g and t. Those of t are shown as times, and without a standard error, because its zones are
     /// not evenly spaced there.
+    /// A size that is NaN or not above zero makes no lines that mean anything; no sample with one gets so far.
     ///
     /// Source: Montgomery, sections 6.2 to 6.4 (variables), 7.2 (p, np) and 7.3 (c, u); the others as said at
     /// [`ChartKind`].
@@ -50,7 +51,8 @@ impl Limits {
         KnownLines::of(self, size).shown
     }
 
-    /// The lines at another distance than that of the control limits, for example warning lines at 2.
+    /// The lines at another distance than that of the control limits, in standard errors, for example warning lines at 2. Size as for
+    /// [`Limits::lines`]; a width that is NaN gives NaN.
     pub fn lines_at(&self, size: f64, width: f64) -> Lines {
         let lines = self.judging_lines(size, width, None);
         if self.chart == ChartKind::T { from_symmetric_lines(&lines) } else { lines }
@@ -62,7 +64,7 @@ impl Limits {
         self.within?.lines(size, self.width, self.probability)
     }
 
-    /// [`Limits::within_lines`] at another distance.
+    /// [`Limits::within_lines`] at another distance, in standard errors; `None` where that has none.
     pub fn within_lines_at(&self, size: f64, width: f64) -> Option<Lines> {
         self.within?.lines(size, width, None)
     }

@@ -157,7 +157,7 @@ pub struct Linearity {
 }
 
 impl Linearity {
-    /// |slope| times the process variation (6 σ of the process, in the unit of the readings).
+    /// |slope| times the process variation (6 σ of the process, in the unit of the readings); NaN where that is NaN.
     #[must_use]
     pub fn linearity(&self, process_variation: f64) -> f64 {
         self.slope.value.abs() * process_variation

@@ -320,7 +320,7 @@ impl RuleSet {
         &self.custom
     }
 
-    /// The pattern that is hit as this rule, if it is one of one's own.
+    /// The pattern that is hit as this rule; `None` unless it is one of one's own.
     pub fn custom_pattern(&self, rule: Rule) -> Option<ZoneRule> {
         self.custom.iter().zip(custom::RULES).find(|(_, name)| *name == rule).and_then(|(pattern, _)| *pattern)
     }
