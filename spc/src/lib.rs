@@ -62,3 +62,8 @@ pub use multivariate::{HotellingT2, Mcusum, Mewma};
 pub use rules::{Conventions, Hits, Rule, RuleSet};
 pub use short_run::ShortRun;
 pub use weighted::{Cusum, Ewma, MovingAverage, Process};
+
+/// The README's example, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
