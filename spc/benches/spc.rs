@@ -6,7 +6,7 @@
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::{Value, json};
-use spc::{Monitor, RuleSet, Sample, Settings, batch};
+use spc::{ChartKind, Limits, Monitor, RuleSet, Sample, Settings, batch};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -44,11 +44,10 @@ fn streaming(values: &[f64]) -> f64 {
     })
 }
 
-fn judged_in_batch(samples: &[Sample]) -> f64 {
-    let settings = Settings::values();
-    let limits = batch::estimate(spc::ChartKind::Individuals, &samples[..25], &[], &settings).expect("25 points");
+fn judged_in_batch(limits: &Limits, values: &[f64]) -> f64 {
+    let Settings { range_rules, .. } = Settings::values();
     nanos_per_point(|| {
-        black_box(batch::judge(limits, settings.rules, settings.range_rules, samples).expect("finite"));
+        black_box(batch::judge_values(limits, &RuleSet::nelson(), &range_rules, black_box(values)).expect("finite"));
     })
 }
 
@@ -83,10 +82,11 @@ fn tell(bench: &str, ours: (f64, f64), peer: &str, theirs: Option<f64>, bar: f64
 fn main() {
     let values = values();
     let samples: Vec<Sample> = values.iter().map(|value| Sample::Value(*value)).collect();
+    let limits = batch::estimate(ChartKind::Individuals, &samples[..25], &[], &Settings::values()).expect("25 points");
     let (mut stream, mut batch) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         stream.push(streaming(&values));
-        batch.push(judged_in_batch(&samples));
+        batch.push(judged_in_batch(&limits, &values));
     }
     let peer = python();
     if peer.is_none() {

@@ -2,9 +2,11 @@
 //!
 //! Invariant: the same arithmetic in the same order as streaming, so that results agree to the bit.
 
-use crate::chart::{Chart, ChartKind, Observation, Sample, SampleError};
+use serde::{Deserialize, Serialize};
+
+use crate::chart::{Chart, ChartKind, Lines, MAGNITUDE_MAX, Observation, Sample, SampleError, Window};
 use crate::limits::{Estimator, Limits, Settings, SettingsError, TooFew};
-use crate::rules::RuleSet;
+use crate::rules::{Hits, RuleSet, planes};
 
 /// Why a series gave no limits or no points.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -89,4 +91,49 @@ pub fn staged(
         from = end;
     }
     Ok(stages)
+}
+
+/// A series of individuals as columns: what a page draws of ten thousand points. The statistic of the first chart is the value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    /// The lines of the individuals, in their unit.
+    pub lines: Lines,
+    /// The rules whose pattern each value completes.
+    pub signals: Vec<Hits>,
+    /// The lines of the moving ranges, in the unit of the values; `None` where the limits have no such chart.
+    pub range_lines: Option<Lines>,
+    /// The moving ranges. The first belongs to the value that fills the span, so there are `span − 1` fewer than values.
+    pub moving_ranges: Vec<f64>,
+    /// The rules whose pattern each moving range completes.
+    pub range_signals: Vec<Hits>,
+}
+
+/// Individuals and their moving ranges judged as [`judge`] judges them, to the bit, at a tenth of its cost: the rules work on 64
+/// points at a time, and lines that all points share are given once.
+///
+/// An empty series gives empty columns. Ties are judged by the conventions of the rules.
+///
+/// # Errors
+/// [`BatchError`]: limits of another chart than individuals, or a value that is not finite or too large, named by its number.
+pub fn judge_values(limits: &Limits, rules: &RuleSet, range_rules: &RuleSet, values: &[f64]) -> Result<Columns, BatchError> {
+    if limits.chart != ChartKind::Individuals {
+        return Err(SettingsError::Domain { chart: limits.chart }.into());
+    }
+    limits.check()?;
+    rules.check()?;
+    range_rules.check()?;
+    // NaN is no smaller than anything.
+    if !values.iter().fold(true, |sound, value| sound & (value.abs() <= MAGNITUDE_MAX)) {
+        for (value, number) in values.iter().zip(1..) {
+            ChartKind::Individuals.measure(Sample::Value(*value), number)?;
+        }
+    }
+    let lines = limits.lines(1.0);
+    let signals = planes::judge(values, &lines, limits.width, rules);
+    let (range_lines, moving_ranges) = match &limits.range {
+        Some(range) => (Some(range.lines), Window::ranges(range.span, values)),
+        None => (None, Vec::new()),
+    };
+    let range_signals = range_lines.map_or_else(Vec::new, |lines| planes::judge(&moving_ranges, &lines, limits.width, range_rules));
+    Ok(Columns { lines, signals, range_lines, moving_ranges, range_signals })
 }

@@ -23,13 +23,13 @@ impl Window {
     pub(crate) fn push(&mut self, value: f64) -> Option<f64> {
         // Nearly every chart looks at two values.
         if let ([last], 1) = (&mut *self.places, self.filled) {
-            let before = std::mem::replace(last, value);
-            return Some(before.max(value) - before.min(value));
+            return Some((value - std::mem::replace(last, value)).abs());
         }
         let full = self.filled >= self.places.len();
         let range = full.then(|| {
             let (low, high) = self.places.iter().fold((value, value), |(low, high), &x| (low.min(x), high.max(x)));
-            high - low
+            // Which zero of two is the larger is left open; a range of nothing is always the positive one.
+            (high - low).abs()
         });
         if !self.places.is_empty() {
             self.places.rotate_left(1);
@@ -41,6 +41,15 @@ impl Window {
             self.filled += 1;
         }
         range
+    }
+
+    /// The ranges of a whole series: as if its values were pushed into a new window.
+    pub(crate) fn ranges(span: u32, values: &[f64]) -> Vec<f64> {
+        if span == 2 {
+            return values.iter().zip(values.iter().skip(1)).map(|(before, value)| (value - before).abs()).collect();
+        }
+        let mut window = Self::new(span);
+        values.iter().filter_map(|value| window.push(*value)).collect()
     }
 
     pub(crate) fn clear(&mut self) {

@@ -139,6 +139,11 @@ impl Conventions {
     /// As the R package Rspc does by default: Nelson 8 on any side, windows signal before they are full.
     pub const RSPC: Self = Self { mixture: Mixture::AnySide, partial_window: PartialWindow::Signals, ..Self::REFERENCE };
 
+    /// The width of a zone in standard errors, for limits at `width` of them.
+    pub(super) fn zone_width(&self, width: f64) -> f64 {
+        if self.zones == Zones::ThirdsOfLimits { width / 3.0 } else { 1.0 }
+    }
+
     /// # Errors
     /// A length of zero or above [`WINDOW_MAX`], a trend or alternation too short to have a direction, `k` above `n`.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {

@@ -7,6 +7,7 @@
 mod conventions;
 mod crossings;
 mod custom;
+pub(crate) mod planes;
 mod runs;
 
 use serde::{Deserialize, Serialize};

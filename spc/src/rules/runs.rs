@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conventions::{Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX, Zones};
+use super::conventions::{Counting, KOfN, Mixture, PartialWindow, Ties, WINDOW_MAX};
 use super::custom::RULES;
 use super::{CUSTOM_MAX, Hits, Rule, RuleSet, Sides, ZoneRule};
 use crate::chart::Lines;
@@ -270,7 +270,7 @@ impl Plan {
             mixture: newest(lengths.mixture),
             beyond_two: zone(lengths.beyond_two),
             beyond_one: zone(lengths.beyond_one),
-            zone: if conventions.zones == Zones::ThirdsOfLimits { width / 3.0 } else { 1.0 },
+            zone: conventions.zone_width(width),
             early: conventions.partial_window == PartialWindow::Signals,
             any_side: conventions.mixture == Mixture::AnySide,
             ties: conventions.ties,
@@ -301,7 +301,7 @@ fn newest(n: u32) -> u32 {
     u32::MAX >> WINDOW_MAX.saturating_sub(n).min(u32::BITS - 1)
 }
 
-fn steps(length: u32, counting: Counting) -> u32 {
+pub(super) fn steps(length: u32, counting: Counting) -> u32 {
     match counting {
         Counting::Points => length.saturating_sub(1),
         Counting::Steps => length,
