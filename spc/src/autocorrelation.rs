@@ -99,10 +99,10 @@ impl Autocorrelation {
     }
 
     /// Single coefficients of independent values stay within ± this with probability `1 − risk`: `z/√n`.
-    /// Source: M. S. Bartlett, Journal of the Royal Statistical Society Supplement 8 (1946) 27–41. NaN where `risk` is no probability.
+    /// Source: M. S. Bartlett, Journal of the Royal Statistical Society Supplement 8 (1946) 27–41. `None` unless `risk` lies between 0 and 1.
     #[must_use]
-    pub fn band(&self, risk: f64) -> f64 {
-        -normal_quantile(0.5 * risk) / f64::from(self.values).sqrt()
+    pub fn band(&self, risk: f64) -> Option<f64> {
+        (risk > 0.0 && risk < 1.0).then(|| -normal_quantile(0.5 * risk) / f64::from(self.values).sqrt())
     }
 }
 
@@ -287,7 +287,8 @@ mod tests {
         assert!((found.ljung_box.statistic - statistic).abs() < 1e-12);
         // Two degrees of freedom: the tail of chi-square is exp(−x/2).
         assert!((found.ljung_box.p - (-0.5 * statistic).exp()).abs() < 1e-12);
-        assert!((found.band(0.05) - 1.959_963_984_540_05 / 2.0).abs() < 1e-12);
+        assert!((found.band(0.05).unwrap() - 1.959_963_984_540_05 / 2.0).abs() < 1e-12);
+        assert_eq!((found.band(0.0), found.band(f64::NAN)), (None, None));
     }
 
     /// A line that halves its distance from 10 at every step, disturbed once, is known exactly.

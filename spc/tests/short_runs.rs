@@ -29,7 +29,8 @@ fn finite(seen: &Observation) -> bool {
 }
 
 fn resumed<T: serde::Serialize + serde::de::DeserializeOwned>(chart: &T) -> T {
-    serde_json::from_str(&serde_json::to_string(chart).unwrap()).unwrap()
+    let json = serde_json::to_string(chart).expect("a chart is written");
+    serde_json::from_str(&json).expect("what was written is read")
 }
 
 proptest! {

@@ -236,7 +236,7 @@ impl PoissonCusumDesign {
 }
 
 /// The probabilities of 0, 1, 2, … events, until nothing is left that double precision could see.
-fn poisson(mean: f64) -> Vec<f64> {
+pub(super) fn poisson(mean: f64) -> Vec<f64> {
     if mean == 0.0 {
         return vec![1.0];
     }

@@ -1,6 +1,6 @@
 //! Run lengths of the tabular CUSUM: zero state, head start, steady state, quantiles, and the interval for a wanted ARL.
 
-use super::process::{Chain, Process, Survival, after_restarts, converged, parameter_for, quantile};
+use super::process::{Chain, Process, Survival, after_restarts, converged, drifting, parameter_for, quantile};
 use super::{AlarmError, open_share, shift, wanted_length, within};
 use crate::distribution::{normal_above, normal_below, normal_density};
 
@@ -128,6 +128,20 @@ impl CusumDesign {
             CusumSides::Both => Err(AlarmError::Combination("the steady state is offered for the upper and for Crosier's CUSUM")),
             CusumSides::Upper => restarted(|mean| Upper { reference, interval, mean }, self.head_start, mean),
             CusumSides::Crosier => restarted(|mean| Crosier { reference, interval, mean }, self.head_start, mean),
+        }
+    }
+
+    /// Expected number of samples until a signal when the mean leaves its place from the first sample on by `drift` standard
+    /// deviations per sample, as a tool that wears.
+    ///
+    /// # Errors
+    /// As [`CusumDesign::average_after_long`]; [`AlarmError::Parameter`] for a drift outside 0.00001 … 10, up or down.
+    pub fn average_under_drift(&self, drift: f64) -> Result<f64, AlarmError> {
+        let (reference, interval) = (self.reference, self.interval);
+        match self.sides {
+            CusumSides::Both => Err(AlarmError::Combination("run lengths under drift are offered for the upper and for Crosier's CUSUM")),
+            CusumSides::Upper => drifting(|mean| Upper { reference, interval, mean }, self.head_start, drift),
+            CusumSides::Crosier => drifting(|mean| Crosier { reference, interval, mean }, self.head_start, drift),
         }
     }
 
@@ -325,6 +339,17 @@ mod tests {
         let survival: Vec<f64> = (0..200).map(|samples| design.survival(0.0, samples).unwrap()).collect();
         let (average, twice): (f64, f64) = (survival.iter().sum(), (1_u32..).zip(&survival).map(|(n, left)| f64::from(n) * left).sum());
         assert!((design.average_after_restarts(0.0).unwrap() - twice / average).abs() < 1e-8);
+    }
+
+    /// R package spc 0.6.7: `xDcusum.arl(0.25, 8, delta, r = 60, mode = "Knoth")`.
+    #[test]
+    fn a_drift_agrees_with_a_peer() {
+        let design = CusumDesign::new(0.25, 8.0, CusumSides::Upper).unwrap();
+        for (drift, printed) in [(0.1, 14.086_530_155_1), (1.0, 4.224_065_291_68)] {
+            let got = design.average_under_drift(drift).unwrap();
+            assert!((got / printed - 1.0_f64).abs() < 1e-9, "{got} is not {printed}");
+        }
+        assert!(design.average_under_drift(0.0).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::cusum::{agreeing, restarted, steady};
 use super::linear::{Moves, dot};
-use super::process::{Chain, Process, Survival, converged, node_count, parameter_for, quantile};
+use super::process::{Chain, Process, Survival, converged, drifting, node_count, parameter_for, quantile};
 use super::quadrature::Quadrature;
 use super::{AlarmError, open_share, shift, wanted_length, within};
 use crate::distribution::{normal_above, normal_below, normal_density};
@@ -171,6 +171,19 @@ impl EwmaDesign {
             return Err(AlarmError::Combination("the cyclical steady state is offered for fixed limits"));
         }
         restarted(|mean| self.process(mean), self.head_start * self.spread(), mean)
+    }
+
+    /// Expected number of samples until a signal when the mean leaves its place from the first sample on by `drift` standard
+    /// deviations per sample, as a tool that wears; fixed limits.
+    ///
+    /// # Errors
+    /// As [`EwmaDesign::average`]; [`AlarmError::Parameter`] for a drift outside 0.00001 … 10, up or down;
+    /// [`AlarmError::Combination`] for limits that vary.
+    pub fn average_under_drift(&self, drift: f64) -> Result<f64, AlarmError> {
+        if self.limits != EwmaLimits::Fixed {
+            return Err(AlarmError::Combination("run lengths under drift are offered for fixed limits"));
+        }
+        drifting(|mean| self.process(mean), self.head_start * self.spread(), drift)
     }
 
     /// The run length that the share `share` of runs does not exceed, in samples.
@@ -394,6 +407,15 @@ mod tests {
         let design = design.for_run_length(500.0).unwrap();
         for (mean, printed) in [(0.5, 22.313), (1.0, 7.292), (2.0, 2.5131), (3.0, 1.4029)] {
             assert!((design.average(mean).unwrap() / printed - 1.0).abs() < 1e-4, "{mean}");
+        }
+    }
+
+    /// R package spc 0.6.7: `xDewma.arl(0.1, 2.7, delta, sided = "two", r = 60)`.
+    #[test]
+    fn a_drift_agrees_with_a_peer() {
+        for (drift, printed) in [(0.1, 12.985_701_423), (1.0, 3.687_514_723_94)] {
+            let got = two_sided(0.1, 2.7).average_under_drift(drift).unwrap();
+            assert!((got / printed - 1.0_f64).abs() < 1e-9, "{got} is not {printed}");
         }
     }
 

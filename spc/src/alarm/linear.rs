@@ -42,6 +42,15 @@ impl Moves {
         (0..self.size).map(|row| dot(self.row(row), column)).collect()
     }
 
+    /// The chances of the states after one step more, from their chances now.
+    pub(super) fn times_left(&self, row: &[f64]) -> Vec<f64> {
+        let mut next = vec![0.0; self.size];
+        for (from, chance) in row.iter().enumerate() {
+            next.iter_mut().zip(self.row(from)).for_each(|(next, cell)| *next += chance * cell);
+        }
+        next
+    }
+
     /// The factors of `I − moves`.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod dispersion;
 mod ewma;
 mod linear;
 mod mewma;
+mod poisson_ewma;
 mod process;
 mod quadrature;
 mod shewhart;
@@ -29,6 +30,7 @@ pub use design::{AlarmChart, AlarmPlan, FalseStopBudget};
 pub use dispersion::{VarianceCusumDesign, VarianceEwmaDesign, VarianceSides, mean_and_variance_average};
 pub use ewma::{EwmaDesign, EwmaLimits, EwmaSides};
 pub use mewma::MewmaDesign;
+pub use poisson_ewma::{CountSides, PoissonEwmaDesign};
 pub use shewhart::RuleDesign;
 pub use shiryaev::{ShiryaevRobertsDesign, autocorrelated_average};
 

@@ -7,9 +7,9 @@
 //!
 //! Invariants: the chance of a signal is never computed as a difference; results are given only once two discretisations agree.
 
-use super::AlarmError;
 use super::linear::{Moves, dot};
 use super::quadrature::{Quadrature, number};
+use super::{AlarmError, within};
 
 /// A charted statistic as a Markov process on the states that do not signal.
 pub(super) trait Process {
@@ -146,6 +146,29 @@ pub(super) fn after_restarts((moves, first): (&Moves, &[f64]), (shifted, first_s
     let delays = means(shifted)?;
     let from_start = 1.0 + dot(first_shifted, &delays);
     Ok((from_start + dot(&visits, &delays)) / (1.0 + visits.iter().sum::<f64>()))
+}
+
+/// Expected number of samples from `start` until a signal when the mean of sample `t` is off by `t · drift`: each sample moves the
+/// chances of the states by the chain of its own mean.
+///
+/// Source: F. F. Gan, The Statistician 41 (1992) 71–84 (the model); S. Knoth, Sequential Analysis 22 (2003) 241–255 (the steps).
+pub(super) fn drifting<P: Process>(process: impl Fn(f64) -> P, start: f64, drift: f64) -> Result<f64, AlarmError> {
+    within("the drift per sample", drift.abs(), (1e-5, 10.0), "between 0.00001 and 10 standard deviations, up or down")?;
+    converged(|fineness| {
+        let first = process(drift);
+        let mut chances = Chain::of(&first, fineness).row(&first, start);
+        let (mut total, mut samples) = (1.0, 1.0);
+        while samples < 50_000.0 {
+            let survived: f64 = chances.iter().sum();
+            total += survived;
+            if survived <= 1e-14 * total {
+                return Ok(total);
+            }
+            samples += 1.0;
+            chances = Chain::of(&process(samples * drift), fineness).moves().times_left(&chances);
+        }
+        Err(AlarmError::NeverEnds)
+    })
 }
 
 /// The chance of no signal within `1, 2, 3, …` samples; `start` holds the chances of the states after the first.

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use spc::alarm::{
-    AlarmError, BinomialEwmaDesign, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, MewmaDesign, PoissonCusumDesign,
-    RuleDesign, ShiryaevRobertsDesign, VarianceCusumDesign, VarianceEwmaDesign, VarianceSides, autocorrelated_average,
-    mean_and_variance_average,
+    AlarmError, BinomialEwmaDesign, CountSides, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, MewmaDesign,
+    PoissonCusumDesign, PoissonEwmaDesign, RuleDesign, ShiryaevRobertsDesign, VarianceCusumDesign, VarianceEwmaDesign, VarianceSides,
+    autocorrelated_average, mean_and_variance_average,
 };
 use spc::rules::PartialWindow;
 use spc::{Conventions, Rule, RuleSet};
@@ -30,6 +30,8 @@ fn evaluate(row: &Row, field: &str) -> Step<f64> {
         "xcusum.ad" if row.restarts() => cusum(row).and_then(|design| design.average_after_restarts(row.mean())),
         "xcusum.ad" => cusum(row).and_then(|design| design.average_after_long(row.mean())),
         "xcusum.sf" => cusum(row).and_then(|design| design.survival(row.mean(), row.count("n"))),
+        "xDcusum.arl" if !row.call.drifts_later() => cusum(row).and_then(|design| design.average_under_drift(row.or("delta", 0.0))),
+        "xDewma.arl" if !row.call.drifts_later() => ewma(row).and_then(|design| design.average_under_drift(row.or("delta", 0.0))),
         "xcusum.q" => cusum(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
         "xcusum.crit" => cusum(row).and_then(|design| design.with_interval_for(row.or("L0", 0.0))).map(|design| design.interval()),
         "xewma.arl" => ewma(row).and_then(|design| design.average(row.mean())),
@@ -60,6 +62,12 @@ fn evaluate(row: &Row, field: &str) -> Step<f64> {
         "mewma.crit" => mewma(row).and_then(|design| design.with_limit_for(row.or("L0", 0.0))).map(|design| design.limit()),
         "p.ewma.arl" => binomial_ewma(row),
         "pois.cusum.arl" => poisson_cusum(row),
+        "pois.ewma.arl" if row.call.option("mcdesign") != "classic" => {
+            poisson_ewma(row).and_then(|design| design.average(row.or("mu", 0.0)))
+        }
+        "pois.ewma.ad" if row.call.option("mcdesign") == "transfer" => {
+            poisson_ewma(row).and_then(|design| design.average_after_long(row.or("mu0", 0.0), row.or("mu", 0.0)))
+        }
         "pois.cusum.crit" => {
             let design = PoissonCusumDesign::new(row.count("km"), 100, row.count("m"), row.call.option("sided") != "lower");
             let design = design.and_then(|design| design.with_head_start(row.count("i0")));
@@ -203,6 +211,22 @@ fn binomial_ewma(row: &Row) -> Result<f64, AlarmError> {
     BinomialEwmaDesign::new(row.or("lambda", 0.0), limits, start, rounded(resolution))?.average(rounded(size), row.or("p", 0.0))
 }
 
+fn poisson_ewma(row: &Row) -> Result<PoissonEwmaDesign, AlarmError> {
+    let (weight, in_control) = (row.or("lambda", 0.0), row.or("mu0", 0.0));
+    let spread = (weight * in_control / (2.0 - weight)).sqrt();
+    let mut limits = (in_control - row.or("AL", 3.0) * spread, in_control + row.or("AU", 3.0) * spread);
+    let sides = match row.call.option("sided").as_str() {
+        "upper" => {
+            limits.0 = 0.0;
+            CountSides::Upper
+        }
+        "lower" => CountSides::Lower,
+        _ => CountSides::Both,
+    };
+    let cells = row.call.case["settings"]["resolution"].as_f64().or(row.number("N")).unwrap_or(101.0);
+    PoissonEwmaDesign::new(weight, limits, row.or("z0", in_control), sides)?.with_cells(rounded(cells))
+}
+
 fn poisson_cusum(row: &Row) -> Result<f64, AlarmError> {
     let upward = row.call.option("sided") != "lower";
     let design = |names: [&str; 4], upward| {
@@ -253,6 +277,11 @@ impl<'a> Call<'a> {
     pub fn option(&self, name: &str) -> String {
         let argument = self.arguments.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         argument.or_else(|| self.case["settings"][name].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Whether the first sample is still in control.
+    fn drifts_later(&self) -> bool {
+        self.option("with0") == "TRUE"
     }
 
     fn rules(&self) -> String {
