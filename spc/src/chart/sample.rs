@@ -108,8 +108,17 @@ pub(crate) struct Measured {
 
 impl ChartKind {
     /// Refuses what cannot be plotted; what passes keeps all later arithmetic finite.
+    #[inline]
     pub(crate) fn measure(self, sample: Sample, point: u64) -> Result<Measured, SampleError> {
-        let whole = |statistic| Measured { statistic, judged: statistic, amount: statistic, size: 1.0, subgroup: None };
+        match (self, sample) {
+            // The commonest by far, and too short for a call. NaN is no smaller than anything.
+            (Self::Individuals, Sample::Value(value)) if value.abs() <= MAGNITUDE_MAX => Ok(Measured::whole(value)),
+            _ => self.measure_any(sample, point),
+        }
+    }
+
+    fn measure_any(self, sample: Sample, point: u64) -> Result<Measured, SampleError> {
+        let whole = Measured::whole;
         let measured = match (self, sample) {
             (Self::Individuals, Sample::Value(value)) => whole(value),
             (Self::T, Sample::Value(value)) if value < 0.0 => return Err(SampleError::Negative { point }),
@@ -174,6 +183,11 @@ impl ChartKind {
 }
 
 impl Measured {
+    /// A value that is its own statistic.
+    fn whole(statistic: f64) -> Self {
+        Self { statistic, judged: statistic, amount: statistic, size: 1.0, subgroup: None }
+    }
+
     /// What the lines of this point depend on: the values in the subgroup, or the units of opportunity.
     pub(crate) fn line_size(&self) -> f64 {
         self.subgroup.map_or(self.size, |subgroup| f64::from(subgroup.size))

@@ -141,7 +141,7 @@ impl Runs {
                 Sides::One if newest_set(windows.above) => windows.above,
                 Sides::One => windows.below,
             };
-            let complete = full(seen, n) & newest_set(beyond) & ((beyond & newest(n)).count_ones() >= k);
+            let complete = full(seen, n) & newest_set(beyond) & at_least(beyond & newest(n), k);
             hits = hits.with_if(rule, complete);
         }
         hits
@@ -191,7 +191,7 @@ impl Runs {
             let judged = all(self.seen, zone.window) | plan.early;
             // The newest point must be among the k, so that only its own side can be complete.
             let side: u32 = if newest_set(above) { above } else { below };
-            judged & newest_set(side) & ((side & zone.window).count_ones() >= zone.k)
+            judged & newest_set(side) & at_least(side & zone.window, zone.k)
         };
         let two = k_of_n(self.above_two, self.below_two, plan.beyond_two);
         let one = k_of_n(self.above_one, self.below_one, plan.beyond_one);
@@ -294,6 +294,11 @@ fn all(window: u32, newest: u32) -> bool {
 /// The newest n answers are all yes.
 fn full(window: u32, n: u32) -> bool {
     all(window, newest(n))
+}
+
+/// At least k answers are yes: one is left when k − 1 have been taken away. Not every processor counts bits in one instruction.
+fn at_least(window: u32, k: u32) -> bool {
+    (1..k).fold(window, |left, _| left & left.wrapping_sub(1)) != 0
 }
 
 /// A mask of the newest n points; lengths from 1 to 32 are checked before a chart is made.
