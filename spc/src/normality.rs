@@ -261,9 +261,10 @@ impl Scores {
     fn of(data: &[f64], needed: usize) -> Result<Self, StudyError> {
         study::finite(data, needed)?;
         let centre = study::mean(data);
-        let std_dev = (study::squares(data, centre) / (real(data.len()) - 1.0)).sqrt();
+        let squares = study::squares(data, centre);
+        let std_dev = (squares / (real(data.len()) - 1.0)).sqrt();
         let sorted = study::sorted(data);
-        if sorted.first() == sorted.last() || std_dev <= 0.0 || !std_dev.is_finite() {
+        if sorted.first() == sorted.last() || !study::varies(squares) {
             return Err(StudyError::NoVariation { what: "readings" });
         }
         Ok(Self { z: sorted.iter().map(|value| (value - centre) / std_dev).collect() })

@@ -4,6 +4,7 @@
 
 use thiserror::Error;
 
+use crate::chart::MAGNITUDE_MAX;
 use crate::sum::Sum;
 
 /// Why a study cannot be made of what was given.
@@ -12,6 +13,14 @@ pub enum StudyError {
     /// A reading is NaN or infinite.
     #[error("reading {place} is {value}: leave the reading out, or measure again")]
     NotFinite {
+        /// The reading, from 1.
+        place: usize,
+        /// What was given.
+        value: f64,
+    },
+    /// A reading is so large that its square could leave the range of numbers.
+    #[error("reading {place} is {value}: give readings in a larger unit, so that they stay within ±1e100")]
+    TooLarge {
         /// The reading, from 1.
         place: usize,
         /// What was given.
@@ -79,10 +88,21 @@ pub enum StudyError {
     },
 }
 
-/// At least `needed` readings, all finite.
+/// A reading that a study can compute with: finite, and within the magnitude that charts take.
+pub(crate) fn reading(place: usize, value: f64) -> Result<f64, StudyError> {
+    if !value.is_finite() {
+        Err(StudyError::NotFinite { place, value })
+    } else if value.abs() > MAGNITUDE_MAX {
+        Err(StudyError::TooLarge { place, value })
+    } else {
+        Ok(value)
+    }
+}
+
+/// At least `needed` readings, each as [`reading`] takes it.
 pub(crate) fn finite(data: &[f64], needed: usize) -> Result<(), StudyError> {
-    if let Some((index, value)) = data.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(StudyError::NotFinite { place: index + 1, value: *value });
+    for (value, place) in data.iter().zip(1..) {
+        reading(place, *value)?;
     }
     enough("readings", needed, data.len())
 }
@@ -124,6 +144,11 @@ pub(crate) fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
 
 pub(crate) fn mean(values: &[f64]) -> f64 {
     sum(values.iter().copied()) / real(values.len())
+}
+
+/// Whether a sum of squares is one of numbers that differ. Below 1e-290 it has lost its digits, and nothing is divided by it.
+pub(crate) fn varies(squares: f64) -> bool {
+    squares > 1e-290 && squares.is_finite()
 }
 
 /// Sum of squared deviations from `centre`.

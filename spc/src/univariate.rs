@@ -25,11 +25,10 @@ impl Running {
     /// Takes a reading in.
     ///
     /// # Errors
-    /// [`StudyError::NotFinite`] for NaN and infinity, naming the reading from 1; nothing changes then.
+    /// [`StudyError::NotFinite`] for NaN and infinity, [`StudyError::TooLarge`] beyond ±1e100, naming the reading from 1; nothing
+    /// changes then.
     pub fn push(&mut self, value: f64) -> Result<(), StudyError> {
-        if !value.is_finite() {
-            return Err(StudyError::NotFinite { place: usize::try_from(self.count + 1).unwrap_or(usize::MAX), value });
-        }
+        study::reading(usize::try_from(self.count + 1).unwrap_or(usize::MAX), value)?;
         if self.count == 0 {
             self.first = value;
         }
@@ -104,17 +103,18 @@ impl Summary {
         let shift = running.shifted.value() / real(data.len());
         let deviations: Vec<f64> = data.iter().map(|value| (value - running.first) - shift).collect();
         let total = study::sum(deviations.iter().map(|d| d * d));
-        let varies = total > 0.0 && span.0 < span.1;
-        let moment = |power: i32| study::sum(deviations.iter().map(|d| d.powi(power))) / real(data.len());
-        let variance = total / real(data.len());
+        let varies = study::varies(total) && span.0 < span.1;
+        // Moments of readings in standard deviations: their powers stay in range whatever the unit.
+        let root = (total / real(data.len())).sqrt();
+        let moment = |power: i32| study::sum(deviations.iter().map(|d| (d / root).powi(power))) / real(data.len());
         Ok(Self {
             count: data.len(),
             mean,
             std_dev,
             least: span.0,
             greatest: span.1,
-            skewness: varies.then(|| moment(3) / (variance * variance.sqrt())),
-            kurtosis_excess: varies.then(|| moment(4) / (variance * variance) - 3.0),
+            skewness: varies.then(|| moment(3)),
+            kurtosis_excess: varies.then(|| moment(4) - 3.0),
             lag1_autocorrelation: varies.then(|| study::sum(deviations.windows(2).map(|pair| pair[0] * pair[1])) / total),
         })
     }

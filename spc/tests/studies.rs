@@ -1,19 +1,23 @@
 //! What must hold for studies of any data: units and order do not matter, streams equal batches, nothing is ever NaN.
 
 use proptest::prelude::*;
+use spc::Constants;
 use spc::capability::fit::{Family, Fitted};
 use spc::capability::summary::{CapabilityStudy, StudySettings};
-use spc::capability::{Capability, Confidence, Specification};
+use spc::capability::{Capability, Confidence, Specification, Within};
 use spc::gauge::Reading;
 use spc::gauge::agreement::clopper_pearson;
+use spc::gauge::bias::{ReferenceReading, TypeOneSettings, linearity, type_one};
 use spc::gauge::grr::{GrrSettings, Source, crossed, nested};
 use spc::gauge::kappa::agreement;
 use spc::gauge::ranges::{self, TrialDivisor};
 use spc::gauge::reliability::{IccModel, IccUnit, Ties, icc, kendall, kendall_tau};
 use spc::normality;
+use spc::pareto::{Bins, Histogram};
 use spc::sampling::switching::{Inspection, LotResult, Switching};
 use spc::sampling::{Model, Plan, RiskPoint, find_plan};
 use spc::study::StudyError;
+use spc::tolerance;
 use spc::univariate::{Running, Summary};
 
 fn close(a: f64, b: f64) -> bool {
@@ -216,6 +220,84 @@ proptest! {
             prop_assert!(allowed, "{before:?} {after:?}");
         }
     }
+}
+
+/// A result that is finite throughout, or an error that says what is wrong.
+fn finite<T: std::fmt::Debug>(what: &str, found: &Result<T, StudyError>) {
+    if let Ok(found) = found {
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("NaN") && !shown.contains("inf"), "{what}: {shown}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn studies_of_any_size_of_number_are_finite_or_refused(steps in prop::collection::vec(0_i32..40, 8..24), exponent in -320_i32..=308, offset in 0_i32..3) {
+        let scale = 10.0_f64.powi(exponent);
+        let data: Vec<f64> = steps.iter().map(|step| f64::from(*step + offset) * scale).filter(|value| value.is_finite()).collect();
+        let rows: Vec<Vec<f64>> = data.chunks_exact(2).map(<[f64]>::to_vec).collect();
+        finite("summary", &Summary::of(&data));
+        for test in [normality::anderson_darling, normality::cramer_von_mises, normality::lilliefors, normality::shapiro_wilk, normality::shapiro_francia] {
+            finite("normality", &test(&data));
+        }
+        finite("Box–Cox", &normality::BoxCox::best(&data));
+        finite("tolerance", &tolerance::normal(&data, 0.9, 0.95));
+        finite("histogram", &Histogram::of(&data, Bins::FreedmanDiaconis));
+        finite("histogram", &Histogram::of(&data, Bins::Scott));
+        for family in [Family::Normal, Family::Lognormal, Family::Weibull, Family::Gamma, Family::Exponential, Family::LognormalThreshold] {
+            finite("fit", &Fitted::to(&data, family));
+        }
+        if let Ok(specification) = Specification::new(Some(-scale), Some(30.0 * scale), None) {
+            let within = Within::of_moving_ranges(&data, 2, Constants::Exact);
+            finite("within", &within);
+            finite("capability", &Capability::of(&data, within.ok(), &specification, Confidence::level(0.95)));
+            finite("page", &CapabilityStudy::of(&data, None, &specification, &StudySettings::default()));
+        }
+        let settings = TypeOneSettings { reference: 5.0 * scale, tolerance: 40.0 * scale, percent_of_tolerance: 20.0, multiple: 6.0 };
+        finite("type 1", &type_one(&data, &settings));
+        finite("icc", &icc(&rows, IccModel::TwoWayAgreement, IccUnit::Single, 0.95));
+        finite("kendall", &kendall(&rows, Ties::Corrected));
+        let readings: Vec<Reading> = data
+            .iter()
+            .zip(0_usize..)
+            .map(|(value, place)| Reading { part: ["a", "b"][place % 2], appraiser: ["left", "right"][(place / 2) % 2], value: *value })
+            .take(8)
+            .collect();
+        finite("grr", &crossed(&readings, &GrrSettings::default()));
+        finite("nested", &nested(&readings, &GrrSettings::default()));
+        finite("ranges", &ranges::average_and_range(&readings, TrialDivisor::Printed));
+        let parts: Vec<ReferenceReading> = data
+            .iter()
+            .zip(0_usize..)
+            .map(|(value, place)| ReferenceReading { part: ["a", "b"][place % 2], reference: [scale, 20.0 * scale][place % 2], value: *value })
+            .collect();
+        finite("linearity", &linearity(&parts));
+    }
+}
+
+/// Units in which squares of squares would leave the range of numbers.
+#[test]
+fn the_smallest_and_largest_units_change_nothing() {
+    let steps = [0.0, 3.0, 1.0, 7.0, 2.0, 2.0, 5.0, 6.0];
+    for unit in [1e-81, 1e77] {
+        let data = steps.map(|step| step * unit);
+        let (plain, moved) = (Summary::of(&steps).unwrap(), Summary::of(&data).unwrap());
+        assert!(close(plain.kurtosis_excess.unwrap(), moved.kurtosis_excess.unwrap()), "{unit} {moved:?}");
+        let rows = |data: &[f64]| data.chunks_exact(2).map(<[f64]>::to_vec).collect::<Vec<_>>();
+        let correlation = |data| icc(&rows(data), IccModel::TwoWayAgreement, IccUnit::Single, 0.95).unwrap();
+        assert!(close(correlation(&steps).low, correlation(&data).low) && close(correlation(&steps).high, correlation(&data).high));
+        let share = |data: &[f64; 8]| {
+            let places = data.iter().zip(0_usize..);
+            let readings: Vec<Reading> =
+                places.map(|(value, at)| Reading { part: ["a", "b"][at % 2], appraiser: ["l", "r"][at / 2 % 2], value: *value }).collect();
+            let gauge = crossed(&readings, &GrrSettings::default()).unwrap().gauge;
+            gauge.interval.1 / gauge.variance
+        };
+        assert!(close(share(&steps), share(&data)));
+    }
+    assert!(matches!(Summary::of(&[1.0, 1e101]), Err(StudyError::TooLarge { place: 2, .. })));
 }
 
 /// The stated confidence is kept: intervals of Cpk over simulated normal lots (generator: SplitMix64, normal by inversion).

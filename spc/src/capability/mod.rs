@@ -34,11 +34,11 @@ impl Specification {
     /// One or two limits. Without a target it is the middle of two limits, or the only limit.
     ///
     /// # Errors
-    /// No limit; limits that are not finite or not rising; a target that is not finite.
+    /// No limit; limits that are NaN, infinite, beyond ±1e100 or not rising; such a target.
     pub fn new(lower: Option<f64>, upper: Option<f64>, target: Option<f64>) -> Result<Self, StudyError> {
         for value in [lower, upper, target].into_iter().flatten() {
-            if !value.is_finite() {
-                return Err(StudyError::Setting { what: "specification", value, wanted: "finite limits and target" });
+            if study::reading(1, value).is_err() {
+                return Err(StudyError::Setting { what: "specification", value, wanted: "finite limits and target within ±1e100" });
             }
         }
         let middle = match (lower, upper) {
@@ -171,8 +171,9 @@ impl Capability {
         study::share("confidence", confidence.level)?;
         let mean = study::mean(data);
         let freedom = real(data.len() - 1);
-        let overall_sigma = (study::squares(data, mean) / freedom).sqrt();
-        let varies = overall_sigma > 0.0 && overall_sigma.is_finite() && data.iter().any(|value| *value != data[0]);
+        let squares = study::squares(data, mean);
+        let overall_sigma = (squares / freedom).sqrt();
+        let varies = study::varies(squares) && data.iter().any(|value| *value != data[0]);
         if !varies {
             return Err(StudyError::NoVariation { what: "readings" });
         }

@@ -78,8 +78,9 @@ pub fn type_one(data: &[f64], settings: &TypeOneSettings) -> Result<TypeOne, Stu
         / 100.0;
     let multiple = study::above_zero("study multiple", settings.multiple)?;
     let mean = study::mean(data);
-    let std_dev = (study::squares(data, mean) / real(data.len() - 1)).sqrt();
-    if std_dev <= 0.0 || data.iter().all(|value| *value == data[0]) {
+    let squares = study::squares(data, mean);
+    let std_dev = (squares / real(data.len() - 1)).sqrt();
+    if !study::varies(squares) || data.iter().all(|value| *value == data[0]) {
         return Err(StudyError::NoVariation { what: "readings" });
     }
     let bias = mean - settings.reference;
@@ -178,12 +179,13 @@ impl Linearity {
 /// Fewer than three readings; NaN or infinite readings or references (by place); one reference value only; readings exactly on
 /// a line.
 pub fn linearity(readings: &[ReferenceReading]) -> Result<Linearity, StudyError> {
+    let references: Vec<f64> = readings.iter().map(|reading| reading.reference).collect();
+    study::finite(&references, 0)?;
     let biases: Vec<f64> = readings.iter().map(|reading| reading.value - reading.reference).collect();
     study::finite(&biases, 3)?;
-    let references: Vec<f64> = readings.iter().map(|reading| reading.reference).collect();
     let (centre, bias) = (study::mean(&references), study::mean(&biases));
     let (spread, total) = (study::squares(&references, centre), study::squares(&biases, bias));
-    if spread <= 0.0 {
+    if !study::varies(spread) {
         return Err(StudyError::NoVariation { what: "reference values" });
     }
     let slope = study::sum(references.iter().zip(&biases).map(|(x, y)| (x - centre) * (y - bias))) / spread;
@@ -192,7 +194,7 @@ pub fn linearity(readings: &[ReferenceReading]) -> Result<Linearity, StudyError>
         let away = (y - bias) - slope * (x - centre);
         away * away
     }));
-    if residual <= 0.0 {
+    if !study::varies(residual) {
         return Err(StudyError::NoVariation { what: "readings about the line" });
     }
     let (count, freedom) = (real(readings.len()), real(readings.len() - 2));
@@ -205,7 +207,7 @@ pub fn linearity(readings: &[ReferenceReading]) -> Result<Linearity, StudyError>
         intercept: coefficient(intercept, scatter * (1.0 / count + centre * centre / spread).sqrt()),
         slope: coefficient(slope, scatter / spread.sqrt()),
         scatter,
-        r_squared: (total > 0.0).then(|| 1.0 - residual / total),
+        r_squared: study::varies(total).then(|| 1.0 - residual / total),
     })
 }
 
@@ -216,7 +218,7 @@ fn part_biases(readings: &[ReferenceReading]) -> Vec<PartBias> {
         let biases: Vec<f64> = own.iter().map(|reading| reading.value - reading.reference).collect();
         let (bias, squares) = (study::mean(&biases), study::squares(&biases, study::mean(&biases)));
         let freedom = real(own.len()) - 1.0;
-        let test = (squares > 0.0).then(|| TTest::of(bias / (squares / freedom / real(own.len())).sqrt(), freedom));
+        let test = study::varies(squares).then(|| TTest::of(bias / (squares / freedom / real(own.len())).sqrt(), freedom));
         PartBias { part: part.to_owned(), reference: own[0].reference, mean: study::mean(&values), bias, test }
     };
     super::names(readings.iter().map(|reading| reading.part)).into_iter().map(of_part).collect()

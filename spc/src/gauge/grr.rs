@@ -263,7 +263,7 @@ impl Squares {
             trials * study::sum(pairs.map(|(appraiser, part)| square(deviation(appraiser, part))))
         };
         let total = study::sum(table.all().map(|value| square(value - grand)));
-        if total <= 0.0 || !total.is_finite() {
+        if !study::varies(total) {
             return Err(StudyError::NoVariation { what: "readings" });
         }
         let within = table.cells.iter().flatten().map(|cell| study::squares(cell, study::mean(cell)));
@@ -343,7 +343,7 @@ impl Squares {
 fn row(source: Source, (squares, freedom): (f64, f64), beneath: Option<(f64, f64)>) -> AnovaRow {
     let mean_square = squares / freedom;
     // Rounding apart, a source beneath that does not vary leaves nothing to compare with.
-    let ratio = beneath.filter(|(squares, _)| *squares > 0.0).map(|(squares, below)| (mean_square / (squares / below), below));
+    let ratio = beneath.filter(|(squares, _)| study::varies(*squares)).map(|(squares, below)| (mean_square / (squares / below), below));
     let p = ratio.map(|(f, below)| f_above(f, freedom, below));
     AnovaRow { source, freedom, squares, mean_square: Some(mean_square), f: ratio.map(|(f, _)| f), p }
 }

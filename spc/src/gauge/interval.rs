@@ -46,11 +46,17 @@ impl Combination {
 
     pub(super) fn interval(&self, confidence: f64) -> (f64, f64) {
         let tail = 0.5 - 0.5 * confidence;
-        let value = self.value();
-        let (plus, minus): (Vec<&MeanSquare>, Vec<&MeanSquare>) = self.0.iter().partition(|term| term.weight > 0.0);
+        // In units of the largest term, so that squares of mean squares stay in range.
+        let unit = self.0.iter().map(MeanSquare::term).fold(0.0, f64::max);
+        if unit <= 0.0 {
+            return (0.0, 0.0);
+        }
+        let scaled = Self(self.0.iter().map(|term| MeanSquare { value: term.value / unit, ..*term }).collect());
+        let value = scaled.value();
+        let (plus, minus): (Vec<&MeanSquare>, Vec<&MeanSquare>) = scaled.0.iter().partition(|term| term.weight > 0.0);
         let below = spread(&plus, &minus, tail, true);
         let above = spread(&plus, &minus, tail, false);
-        ((value - below.max(0.0).sqrt()).max(0.0), (value + above.max(0.0).sqrt()).max(0.0))
+        (unit * (value - below.max(0.0).sqrt()).max(0.0), unit * (value + above.max(0.0).sqrt()).max(0.0))
     }
 }
 

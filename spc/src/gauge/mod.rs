@@ -51,8 +51,8 @@ impl Table {
     }
 
     fn filled<'a>(readings: &'a [Reading<'a>], parts_of: impl Fn(&str) -> Vec<&'a str>) -> Result<Self, StudyError> {
-        if let Some((index, reading)) = readings.iter().enumerate().find(|(_, reading)| !reading.value.is_finite()) {
-            return Err(StudyError::NotFinite { place: index + 1, value: reading.value });
+        for (reading, place) in readings.iter().zip(1..) {
+            study::reading(place, reading.value)?;
         }
         let appraisers = names(readings.iter().map(|reading| reading.appraiser));
         let cell = |appraiser: &str, part: &str| -> Vec<f64> {

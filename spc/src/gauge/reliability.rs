@@ -41,7 +41,7 @@ pub struct Icc {
     pub freedom_below: f64,
     /// Probability of at least such an F without correlation.
     pub p: f64,
-    /// Lower end of the confidence interval.
+    /// Lower end of the confidence interval. For agreement the interval is an approximation, which can miss a negative estimate.
     pub low: f64,
     /// Upper end of the confidence interval.
     pub high: f64,
@@ -60,7 +60,7 @@ pub fn icc(ratings: &[Vec<f64>], model: IccModel, unit: IccUnit, confidence: f64
     let squares = MeanSquares::of(ratings)?;
     let MeanSquares { n, k, rows, within, error, .. } = squares;
     let least = if model == IccModel::OneWay { within } else { error };
-    if rows <= 0.0 || least <= 0.0 {
+    if !study::varies(rows) || !study::varies(least) {
         return Err(StudyError::NoVariation { what: "ratings between or within subjects" });
     }
     let upper = 0.5 + 0.5 * confidence;
@@ -110,7 +110,9 @@ impl MeanSquares {
     }
 
     fn agreement(&self, unit: IccUnit, upper: f64) -> Icc {
-        let Self { n, k, rows, columns, error, .. } = *self;
+        let Self { n, k, .. } = *self;
+        // In units of the mean square of the rows, so that squares of squares stay in range.
+        let (rows, columns, error) = (1.0, self.columns / self.rows, self.error / self.rows);
         // A mean over k raters has k times less of the raters' and the error's variance.
         let raters = if unit == IccUnit::Single { k } else { 1.0 };
         let value = (rows - error) / (rows + (raters - 1.0) * error + raters / n * (columns - error));
@@ -122,15 +124,11 @@ impl MeanSquares {
         let (f_low, f_high) = (f_quantile(upper, above, below), f_quantile(upper, below, above));
         let rest = if unit == IccUnit::Single { k * columns + (k * n - k - n) * error } else { columns - error };
         let f = rows / error;
-        Icc {
-            value,
-            f,
-            freedom_above: above,
-            freedom_below: below,
-            p: f_above(f, above, below),
-            low: n * (rows - f_low * error) / (f_low * rest + n * rows),
-            high: n * (f_high * rows - error) / (rest + n * f_high * rows),
-        }
+        let (low, high) =
+            (n * (rows - f_low * error) / (f_low * rest + n * rows), n * (f_high * rows - error) / (rest + n * f_high * rows));
+        // With next to no degrees of freedom left both ends are one limit, apart from rounding.
+        let (low, high) = (low.min(high), high.max(low));
+        Icc { value, f, freedom_above: above, freedom_below: below, p: f_above(f, above, below), low, high }
     }
 }
 
