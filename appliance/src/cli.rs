@@ -1,7 +1,9 @@
 //! The command line: what `jidoka` can be asked to do, and nothing of how.
 
+mod model;
 mod plc;
 
+pub use model::{Model, ModelEval, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +36,9 @@ pub enum Command {
     Backend(BackendArgs),
     /// Rerun a journal and compare every effect, byte for byte
     Replay(Replay),
+    /// The model packages: list, verify, measure
+    #[command(subcommand)]
+    Model(Model),
     /// The PLC's side of the contract
     #[command(subcommand)]
     Plc(Plc),

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod judge;
 pub mod meter;
 pub mod outbox;
+pub mod packages;
 pub mod panel;
 pub mod pipeline;
 pub mod report;

@@ -9,6 +9,7 @@ pub mod boards;
 pub mod camera;
 pub mod decode;
 pub mod detector;
+pub mod evaluate;
 pub mod frame;
 pub mod package;
 pub mod picture;

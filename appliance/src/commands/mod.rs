@@ -1,6 +1,7 @@
 //! One function per command: from arguments to the parts of the appliance, and from errors to exit codes.
 
 mod doctor;
+mod model;
 mod plc;
 mod replay;
 mod station;
@@ -58,6 +59,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Verify(args) => verify(&args),
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Model(command) => model::model(&command),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),
         Command::Plc(Plc::Trace(args)) => plc::trace(&args),

@@ -12,6 +12,7 @@ use crate::demo::hands::Hands;
 use crate::demo::inject::Injection;
 use crate::demo::world::World;
 use crate::host::resident_mib;
+use crate::packages;
 use crate::pipeline::rig::Rig;
 use crate::pipeline::{Line, LineError, Run, at};
 use crate::report::{Fold, Latency, Report};
@@ -197,16 +198,13 @@ pub fn random_hex(bytes: usize) -> Result<String, LineError> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The model package: named, or `packages/pcb` of an installation, or of the source tree around the program.
+/// The model package: named, or the one that comes with the program.
 fn package(named: Option<&Path>) -> Result<PathBuf, LineError> {
     if let Some(named) = named {
         return std::path::absolute(named).map_err(at("--package"));
     }
-    let installed = PathBuf::from("/usr/share/jidoka/packages/pcb");
-    let program = std::env::current_exe().map_err(at("where this program lies"))?;
-    let around = program.ancestors().map(|folder| folder.join("vision-models/packages/pcb"));
-    let found = std::iter::once(installed).chain(around).find(|folder| folder.join("model.toml").is_file());
-    found.ok_or_else(|| LineError { what: "no model package beside the program; name one with --package DIR".to_owned(), source: None })
+    packages::find(packages::OWN)
+        .ok_or_else(|| LineError { what: "no model package beside the program; name one with --package DIR".to_owned(), source: None })
 }
 
 fn write_config(args: &cli::Demo, dir: &Path) -> Result<(), LineError> {

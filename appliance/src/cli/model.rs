@@ -1,0 +1,48 @@
+//! `jidoka model`: what the model packages are, whether they still do what they promise, and how well they see.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// The model packages.
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// List the packages of this machine, with what is wrong with those that are refused
+    List,
+    /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden boards
+    Verify(ModelVerify),
+    /// Measure a package on pictures whose faults are known
+    Eval(ModelEval),
+}
+
+/// Which package.
+#[derive(Debug, Args)]
+pub struct ModelVerify {
+    /// Its name, or its folder
+    pub package: String,
+}
+
+/// What to measure, and on which pictures.
+#[derive(Debug, Args)]
+pub struct ModelEval {
+    /// The package: its name, or its folder
+    #[arg(long, value_name = "NAME")]
+    pub package: String,
+    /// A folder of pictures with their faults: index.csv, images/NAME_test.jpg, images/NAME_temp.jpg, labels/NAME.txt
+    #[arg(long, value_name = "DIR", required_unless_present = "drawn")]
+    pub data: Option<PathBuf>,
+    /// Draw so many boards with known faults instead
+    #[arg(long, value_name = "COUNT", conflicts_with = "data")]
+    pub drawn: Option<u32>,
+    /// Seed of the drawn boards
+    #[arg(long, default_value_t = 7, requires = "drawn")]
+    pub seed: u64,
+    /// Share of the drawn boards that are bad, 0…1
+    #[arg(long, default_value_t = 0.5, requires = "drawn")]
+    pub bad_share: f32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write every finding above the package's floor, one JSON line each, to choose thresholds from
+    #[arg(long, value_name = "FILE")]
+    pub findings: Option<PathBuf>,
+}

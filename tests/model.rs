@@ -1,0 +1,94 @@
+//! `jidoka model`: packages are listed, proved, refused with a reason, and measured as the data sets' own protocols do.
+
+use line_tests::binary::{jidoka, shared};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(jidoka()).args(args).output().expect("the program runs")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn eval(args: &[&str]) -> Value {
+    let output = run(&[&["model", "eval", "--package", "pcb", "--json"], args].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn real(report: &Value, at: &str) -> f64 {
+    report.pointer(at).and_then(Value::as_f64).unwrap_or_else(|| panic!("{at} in {report}"))
+}
+
+/// A copy of the package that comes with the program.
+fn copy_of_the_package(folder: &Path) -> PathBuf {
+    let (from, to) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-models/packages/pcb"), folder.join("pcb"));
+    std::fs::create_dir_all(to.join("golden")).expect("a folder");
+    for part in ["", "golden"] {
+        for entry in std::fs::read_dir(from.join(part)).expect("the package") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), to.join(part).join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+    to
+}
+
+#[test]
+fn packages_are_listed_proved_and_refused_with_the_reason() {
+    let list = run(&["model", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@1.0.0"), "{}", told(&list));
+    let proof = run(&["model", "verify", "pcb"]);
+    assert!(String::from_utf8_lossy(&proof.stdout).contains("4 golden boards as expected"), "{}", told(&proof));
+
+    let unknown = run(&["model", "verify", "pbc"]);
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(told(&unknown).contains("there is no package pbc in "), "{}", told(&unknown));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = copy_of_the_package(folder.path());
+    let weights = copy.join("model.onnx");
+    let mut bytes = std::fs::read(&weights).expect("the weights");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&weights, bytes).expect("written");
+    let broken = run(&["model", "verify", copy.to_str().expect("UTF-8")]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(told(&broken).contains("model.onnx has SHA-256 ") && told(&broken).contains("the manifest lists"), "{}", told(&broken));
+}
+
+#[test]
+fn a_package_is_measured_on_drawn_boards_twice_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("findings.jsonl");
+    let drawn = ["--drawn", "60", "--seed", "11"];
+    let report = eval(&[&drawn[..], &["--findings", file.to_str().expect("UTF-8")]].concat());
+    assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@1.0.0"), 60.0));
+    let (precision, recall, f) = (real(&report, "/precision"), real(&report, "/recall"), real(&report, "/f"));
+    assert!((f - 2.0 * precision * recall / (precision + recall)).abs() < 1e-9);
+    assert!(real(&report, "/ap_iou_033") > 0.7 && real(&report, "/missed_share") < 0.05, "{report}");
+    assert!(real(&report, "/f_best/value") >= f - 0.02 && real(&report, "/cpu_ms/p99") >= real(&report, "/cpu_ms/p50"), "{report}");
+    let again = eval(&drawn);
+    for figure in ["ap_iou_033", "map_iou_050", "ap_iou_050", "f", "f_best", "missed", "tiles"] {
+        assert_eq!(report[figure], again[figure], "{figure}");
+    }
+    // What was written down leads to the same count of missed faults as the table says, at threshold 0.
+    let findings = std::fs::read_to_string(&file).expect("the findings");
+    let lines: Vec<Value> = findings.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.iter().any(|line| line["fault"].is_u64()) && lines.iter().all(|line| line["finding"]["score"].as_f64() >= Some(0.0999)));
+}
+
+/// The figures that the package states for its first training are those of its makers' own scripts.
+#[test]
+fn the_shipped_package_reaches_on_real_boards_what_it_states() {
+    let Some(data) = shared("data/deeppcb") else { return };
+    let report = eval(&["--data", data.to_str().expect("UTF-8")]);
+    assert_eq!((real(&report, "/pictures"), real(&report, "/defects")), (1000.0, 6873.0));
+    assert!(real(&report, "/ap_iou_033") >= 0.95 && real(&report, "/map_iou_050") >= 0.95, "{report}");
+    assert!(real(&report, "/missed_share_at_one_false_call/value") <= 0.008, "{report}");
+    assert_eq!(real(&report, "/pictures_escaped"), 0.0);
+}
