@@ -22,24 +22,32 @@ pub enum BatchError {
     TooFew(#[from] TooFew),
 }
 
-/// Limits from a whole phase I. Points in `excluded` (numbered from 1) are left out; numbers without a point are
+/// Limits from a whole phase I: samples, or plain numbers for charts of single values. Points in `excluded` (numbered from 1) are left out; numbers without a point are
 /// ignored. `phase_one_subgroups` has no meaning here: every sample given is phase I.
 ///
 /// # Errors
 /// [`BatchError`], naming the point where one is at fault.
-pub fn estimate(chart: ChartKind, samples: &[Sample], excluded: &[u64], settings: &Settings) -> Result<Limits, BatchError> {
+pub fn estimate<T: Copy + Into<Sample>>(
+    chart: ChartKind,
+    samples: &[T],
+    excluded: &[u64],
+    settings: &Settings,
+) -> Result<Limits, BatchError> {
     let estimator = Estimator::new(chart, settings)?;
     Ok(feed(estimator, samples, excluded)?.limits()?)
 }
 
-fn feed(mut estimator: Estimator, samples: &[Sample], excluded: &[u64]) -> Result<Estimator, SampleError> {
-    for (sample, number) in samples.iter().zip(1u64..) {
-        if excluded.contains(&number) {
-            estimator.exclude();
-        } else {
-            estimator.push(*sample)?;
-        }
+fn feed<T: Copy + Into<Sample>>(mut estimator: Estimator, samples: &[T], excluded: &[u64]) -> Result<Estimator, SampleError> {
+    let mut left_out: Vec<usize> = excluded.iter().filter_map(|number| usize::try_from(*number).ok()?.checked_sub(1)).collect();
+    left_out.sort_unstable();
+    left_out.dedup();
+    let mut rest = 0;
+    for index in left_out.into_iter().take_while(|index| *index < samples.len()) {
+        estimator.push_all(&samples[rest..index])?;
+        estimator.exclude();
+        rest = index + 1;
     }
+    estimator.push_all(&samples[rest..])?;
     Ok(estimator)
 }
 

@@ -216,6 +216,10 @@ proptest! {
             prop_assert_eq!(estimator.limits().ok(), limits_of(&case, prefix));
         }
         let Some(limits) = limits_of(&case, &samples) else { return Ok(()) };
+        let plain = |sample: &Sample| if let Sample::Value(value) = sample { Some(*value) } else { None };
+        if let Some(values) = samples.iter().map(plain).collect::<Option<Vec<f64>>>() {
+            prop_assert_eq!(batch::estimate(case.kind, &values, &case.excluded, &case.settings).unwrap(), limits);
+        }
         prop_assert!(is_finite(&limits), "{:?}", limits);
         let Settings { rules, range_rules, .. } = case.settings;
         let mut chart = Chart::new(limits, rules, range_rules).unwrap();

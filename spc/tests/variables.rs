@@ -176,6 +176,25 @@ fn settings_belong_to_their_chart() {
 }
 
 #[test]
+fn plain_numbers_are_refused_by_their_number_too() {
+    let settings = Settings::values();
+    for (bad, error) in [
+        (f64::NAN, SampleError::NotFinite { point: 4 }),
+        (f64::NEG_INFINITY, SampleError::NotFinite { point: 4 }),
+        (-1e101, SampleError::TooLarge { point: 4 }),
+    ] {
+        let refused = batch::estimate(ChartKind::Individuals, &[1.0, 2.0, 1.5, bad, 1.0], &[2], &settings);
+        assert_eq!(refused, Err(batch::BatchError::Sample(error)));
+    }
+    // What is left out may be anything.
+    let limits = batch::estimate(ChartKind::Individuals, &[1.0, 2.0, f64::NAN, 4.0, 6.0], &[9, 3, 3, 0], &settings).unwrap();
+    assert_eq!((limits.centre, limits.subgroups, limits.excluded), (3.25, 4, 1));
+    near(limits.sigma, 1.5 / d2(2));
+    let wrong = batch::estimate(ChartKind::P, &[0.5], &[], &settings);
+    assert_eq!(wrong, Err(batch::BatchError::Sample(SampleError::WrongSample { point: 1, chart: ChartKind::P })));
+}
+
+#[test]
 fn stages_have_limits_of_their_own() {
     let values: Vec<Sample> = [1.0, 3.0, 2.0, 11.0, 99.0, 13.0, 12.0].into_iter().map(Sample::Value).collect();
     let stages = staged(ChartKind::Individuals, &values, &[4], &[5], &Settings::values()).unwrap();

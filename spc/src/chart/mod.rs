@@ -306,7 +306,12 @@ impl Chart {
     ///
     /// # Errors
     /// [`crate::batch::BatchError`], naming the point where one is at fault.
-    pub fn phase_one(chart: ChartKind, samples: &[Sample], excluded: &[u64], settings: &Settings) -> Result<Limits, BatchError> {
+    pub fn phase_one<T: Copy + Into<Sample>>(
+        chart: ChartKind,
+        samples: &[T],
+        excluded: &[u64],
+        settings: &Settings,
+    ) -> Result<Limits, BatchError> {
         estimate(chart, samples, excluded, settings)
     }
 

@@ -34,6 +34,13 @@ pub enum Sample {
     },
 }
 
+impl From<f64> for Sample {
+    /// One measured value.
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
+}
+
 /// Why a sample was refused. `point` is the number that it would have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {

@@ -52,6 +52,18 @@ impl Window {
         values.iter().filter_map(|value| window.push(*value)).collect()
     }
 
+    /// The value before the next one, if there is one.
+    pub(crate) fn newest(&self) -> Option<f64> {
+        self.places.last().copied().filter(|_| self.filled > 0)
+    }
+
+    /// Puts another value in the place of the newest, where a window of two values was led outside.
+    pub(crate) fn replace_newest(&mut self, value: f64) {
+        if let Some(last) = self.places.last_mut() {
+            *last = value;
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.places.fill(0.0);
         self.filled = 0;

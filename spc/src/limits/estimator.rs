@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gaps, Limits, RangeFactors, Settings, SettingsError, SigmaMethod, SpreadCentre, WithinLimits, attribute_sigma};
 use crate::chart::constants::{SUBGROUP_MAX, c4};
-use crate::chart::{ChartKind, Measured, Sample, SampleError, Subgroup, Window, median};
+use crate::chart::{ChartKind, MAGNITUDE_MAX, Measured, Sample, SampleError, Subgroup, Window, median};
 use crate::sum::Sum;
 
 /// Phase I asked for limits before it could know any.
@@ -133,13 +133,57 @@ impl Estimator {
         Ok(Learnt { statistic: measured.statistic, moving_range: plotted, within: measured.within(self.chart.within()) })
     }
 
+    /// Learns from many samples, as [`Estimator::push`] does from each, in the same order.
+    ///
+    /// # Errors
+    /// [`SampleError`] for the first that cannot be plotted; those before it have been learnt from.
+    pub(crate) fn push_all<T: Copy + Into<Sample>>(&mut self, samples: &[T]) -> Result<(), SampleError> {
+        let plain = self.chart == ChartKind::Individuals && self.method() == SigmaMethod::MovingRange && !self.settings.screened;
+        let mut rest = samples;
+        while let Some((first, others)) = rest.split_first() {
+            self.push((*first).into())?;
+            rest = others;
+            if plain && self.settings.span == 2 {
+                rest = &rest[self.push_values(rest)..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Individuals after the first, as far as they are plain numbers; gives how many. Re-estimating from a million points is
+    /// what a person waits for: the sums stay in registers, and nothing is looked up for a point.
+    fn push_values<T: Copy + Into<Sample>>(&mut self, samples: &[T]) -> usize {
+        let (Some(origin), Some(mut last)) = (self.origin, self.window.newest()) else { return 0 };
+        let (mut amount, mut ranges) = (self.amount, self.ranges);
+        let mut learnt = 0_u32;
+        for sample in samples {
+            let Sample::Value(value) = (*sample).into() else { break };
+            if value.is_nan() || value.abs() > MAGNITUDE_MAX || learnt == u32::MAX {
+                break;
+            }
+            amount.add(value - origin);
+            ranges.add((value - last).abs());
+            last = value;
+            learnt += 1;
+        }
+        self.amount = amount;
+        self.ranges = ranges;
+        self.size.add(f64::from(learnt));
+        self.range_count = self.range_count.saturating_add(learnt);
+        self.used = self.used.saturating_add(learnt);
+        self.window.replace_newest(last);
+        usize::try_from(learnt).unwrap_or(0)
+    }
+
     fn learn_centre(&mut self, measured: &Measured) {
         let from_first = self.chart.takes_subgroups() || matches!(self.chart, ChartKind::Individuals | ChartKind::T);
         let origin = if from_first { *self.origin.get_or_insert(measured.amount) } else { 0.0 };
         let distance = measured.amount - origin;
         self.amount.add(if from_first { distance * measured.size } else { distance });
         self.size.add(measured.size);
-        self.squares.add(distance * distance);
+        if self.method() == SigmaMethod::SampleSd {
+            self.squares.add(distance * distance);
+        }
         if matches!(self.chart, ChartKind::LaneyP | ChartKind::LaneyU | ChartKind::G) {
             let Measured { amount, size, .. } = *measured;
             self.kept.push(Kept { amount, size, follows: !self.after_gap });
