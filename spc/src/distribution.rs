@@ -51,6 +51,13 @@ pub fn normal_quantile(p: f64) -> f64 {
     quantile(p, -40.0, 1.0, normal_below)
 }
 
+/// Density of Student's t distribution; NaN for degrees of freedom that are not above 0. Source: M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, 26.7.1.
+#[must_use]
+pub fn student_density(t: f64, freedom: f64) -> f64 {
+    let scale = ln_gamma(0.5 * (freedom + 1.0)) - ln_gamma(0.5 * freedom) - 0.5 * (freedom * std::f64::consts::PI).ln();
+    (scale - 0.5 * (freedom + 1.0) * (t * t / freedom).ln_1p()).exp()
+}
+
 /// Share of Student's t distribution with `freedom` degrees of freedom below `t`.
 #[must_use]
 pub fn student_below(t: f64, freedom: f64) -> f64 {

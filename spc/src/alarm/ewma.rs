@@ -5,8 +5,8 @@ use super::cusum::{agreeing, restarted, steady};
 use super::linear::{Moves, dot};
 use super::process::{Chain, Process, Survival, converged, drifting, node_count, parameter_for, quantile};
 use super::quadrature::Quadrature;
-use super::{AlarmError, open_share, shift, wanted_length, within};
-use crate::distribution::{normal_above, normal_below, normal_density};
+use super::{AlarmError, Observations, open_share, shift, wanted_length, within};
+use crate::distribution::{normal_below, normal_density};
 
 /// Which way an EWMA looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +50,7 @@ pub struct EwmaDesign {
     sides: EwmaSides,
     limits: EwmaLimits,
     head_start: f64,
+    observations: Observations,
 }
 
 impl EwmaDesign {
@@ -63,7 +64,7 @@ impl EwmaDesign {
         if let EwmaSides::Upper { barrier } = sides {
             within("the barrier", barrier, (-20.0, width - 1e-6), "between -20 and the width, in standard deviations of the EWMA")?;
         }
-        Ok(Self { weight, width, sides, limits: EwmaLimits::Fixed, head_start: 0.0 })
+        Ok(Self { weight, width, sides, limits: EwmaLimits::Fixed, head_start: 0.0, observations: Observations::Normal })
     }
 
     /// Starting at this many asymptotic standard deviations of the statistic instead of 0.
@@ -77,15 +78,32 @@ impl EwmaDesign {
         Ok(self)
     }
 
+    /// For observations that are not normal: how much sooner heavy tails make the same chart stop the line. C. M. Borror,
+    /// D. C. Montgomery, G. C. Runger, Journal of Quality Technology 31 (1999) 309–316.
+    ///
+    /// # Errors
+    /// [`AlarmError::Parameter`] for degrees of freedom outside 2.1 … 1000; [`AlarmError::Combination`] with a stationary start, which
+    /// is defined by the normal distribution.
+    pub fn with_observations(mut self, observations: Observations) -> Result<Self, AlarmError> {
+        if let Observations::StudentT { freedom } = observations {
+            within("the degrees of freedom", freedom, (2.1, 1000.0), "between 2.1 and 1000")?;
+        }
+        self.observations = observations;
+        self.with_limits(self.limits)
+    }
+
     /// With limits that develop over the first samples.
     ///
     /// # Errors
     /// [`AlarmError::Combination`] where head-start limits (`HeadStart`, `ExactHeadStart`, `Steiner`) are asked of a one-sided
-    /// chart; only fixed and exact limits and a stationary start are defined there.
+    /// chart; only fixed and exact limits and a stationary start are defined there, the latter for normal observations.
     pub fn with_limits(mut self, limits: EwmaLimits) -> Result<Self, AlarmError> {
         let both = self.sides == EwmaSides::Both;
         if !both && !matches!(limits, EwmaLimits::Fixed | EwmaLimits::Exact | EwmaLimits::Stationary) {
             return Err(AlarmError::Combination("head-start limits are defined for the two-sided EWMA"));
+        }
+        if limits == EwmaLimits::Stationary && self.observations != Observations::Normal {
+            return Err(AlarmError::Combination("a stationary start is defined for normal observations"));
         }
         self.limits = limits;
         Ok(self)
@@ -222,13 +240,13 @@ impl EwmaDesign {
     /// fixed limits only.
     pub(super) fn discretised(&self, mean: f64, sigma: f64, fineness: usize) -> Result<(Moves, Vec<f64>), AlarmError> {
         shift(mean)?;
-        if self.limits != EwmaLimits::Fixed {
-            return Err(AlarmError::Combination("together with a variance chart the mean chart must have fixed limits"));
+        if self.limits != EwmaLimits::Fixed || self.observations != Observations::Normal {
+            return Err(AlarmError::Combination("together with a variance chart the mean chart must have fixed limits and normal data"));
         }
         // In units of the actual standard deviation all limits shrink.
-        let Smoothed { weight, low, high, barrier, .. } = self.process(0.0);
+        let Smoothed { weight, low, high, barrier, observations, .. } = self.process(0.0);
         let barrier = barrier.map(|barrier| barrier / sigma);
-        let process = Smoothed { weight, low: low / sigma, high: high / sigma, barrier, mean: mean / sigma };
+        let process = Smoothed { weight, low: low / sigma, high: high / sigma, barrier, mean: mean / sigma, observations };
         let chain = Chain::of(&process, fineness);
         let start = chain.row(&process, self.head_start * self.spread() / sigma);
         Ok((chain.into_moves(), start))
@@ -245,7 +263,7 @@ impl EwmaDesign {
             EwmaSides::Both => (-high, None),
             EwmaSides::Upper { barrier } => (barrier * self.spread(), Some(barrier * self.spread())),
         };
-        Smoothed { weight: self.weight, low, high, barrier, mean }
+        Smoothed { weight: self.weight, low, high, barrier, mean, observations: self.observations }
     }
 
     /// The statistic's limits (states without a signal) at sample `t`, from 1; `kept` is `(1 − λ)ᵗ`.
@@ -276,11 +294,12 @@ struct Smoothed {
     high: f64,
     barrier: Option<f64>,
     mean: f64,
+    observations: Observations,
 }
 
 impl Smoothed {
     fn falls_below(&self, from: f64) -> f64 {
-        normal_below((self.low - (1.0 - self.weight) * from) / self.weight - self.mean)
+        self.observations.below((self.low - (1.0 - self.weight) * from) / self.weight - self.mean)
     }
 }
 
@@ -292,13 +311,13 @@ impl Process for Smoothed {
         self.barrier
     }
     fn density(&self, from: f64, to: f64) -> f64 {
-        normal_density((to - (1.0 - self.weight) * from) / self.weight - self.mean) / self.weight
+        self.observations.density((to - (1.0 - self.weight) * from) / self.weight - self.mean) / self.weight
     }
     fn to_atom(&self, from: f64) -> f64 {
         self.falls_below(from)
     }
     fn signal(&self, from: f64) -> f64 {
-        let above = normal_above((self.high - (1.0 - self.weight) * from) / self.weight - self.mean);
+        let above = self.observations.above((self.high - (1.0 - self.weight) * from) / self.weight - self.mean);
         above + if self.barrier.is_none() { self.falls_below(from) } else { 0.0 }
     }
     fn scale(&self) -> f64 {
@@ -325,7 +344,7 @@ impl Opening {
             kept *= 1.0 - design.weight;
             let (low, high) = design.between(t, kept);
             let barrier = matches!(design.sides, EwmaSides::Upper { .. }).then_some(low);
-            let process = Smoothed { low, high, barrier, mean, weight: design.weight };
+            let process = Smoothed { low, high, barrier, mean, weight: design.weight, observations: design.observations };
             let stands = high >= (1.0 - 1e-15) * design.width * design.spread();
             if stands || high - low <= 0.0 || t > 40_000.0 {
                 break;
@@ -408,6 +427,21 @@ mod tests {
         for (mean, printed) in [(0.5, 22.313), (1.0, 7.292), (2.0, 2.5131), (3.0, 1.4029)] {
             assert!((design.average(mean).unwrap() / printed - 1.0).abs() < 1e-4, "{mean}");
         }
+    }
+
+    /// R package spc 0.6.7: `xtewma.arl(0.1, 2.7, 10, mu, sided = "two", r = 60)`, whose t is not scaled.
+    #[test]
+    fn heavy_tails_agree_with_a_peer() {
+        let scale = 1.25_f64.sqrt();
+        let heavy = two_sided(0.1, 2.7 / scale).with_observations(Observations::StudentT { freedom: 10.0 }).unwrap();
+        for (mean, printed) in [(0.0, 173.746_054_024), (1.0, 9.699_867_544_58)] {
+            let got = heavy.average(mean / scale).unwrap();
+            assert!((got / printed - 1.0_f64).abs() < 1e-9, "{got} is not {printed}");
+        }
+        let usual = two_sided(0.1, 2.7).average(0.0).unwrap();
+        let heavy = two_sided(0.1, 2.7).with_observations(Observations::StudentT { freedom: 3.0 }).unwrap().average(0.0).unwrap();
+        assert!(heavy < usual);
+        assert!(two_sided(0.1, 2.7).with_observations(Observations::StudentT { freedom: 2.0 }).is_err());
     }
 
     /// R package spc 0.6.7: `xDewma.arl(0.1, 2.7, delta, sided = "two", r = 60)`.

@@ -24,6 +24,8 @@ mod quadrature;
 mod shewhart;
 mod shiryaev;
 
+use crate::distribution::{normal_above, normal_below, normal_density, student_below, student_density};
+
 pub use counts::{BinomialEwmaDesign, PoissonCusumDesign};
 pub use cusum::{CusumDesign, CusumSides};
 pub use design::{AlarmChart, AlarmPlan, FalseStopBudget};
@@ -33,6 +35,50 @@ pub use mewma::MewmaDesign;
 pub use poisson_ewma::{CountSides, PoissonEwmaDesign};
 pub use shewhart::RuleDesign;
 pub use shiryaev::{ShiryaevRobertsDesign, autocorrelated_average};
+
+/// How single observations are distributed; always with mean 0 and standard deviation 1 in control.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Observations {
+    /// Normally.
+    Normal,
+    /// As Student's t scaled to a standard deviation of 1: symmetric, with tails the heavier the fewer degrees of freedom.
+    StudentT {
+        /// Degrees of freedom; above 2, or there is no standard deviation.
+        freedom: f64,
+    },
+}
+
+impl Observations {
+    /// Standard deviation of the distribution before it is scaled.
+    fn unscaled(self) -> f64 {
+        match self {
+            Self::Normal => 1.0,
+            Self::StudentT { freedom } => (freedom / (freedom - 2.0)).sqrt(),
+        }
+    }
+
+    fn density(self, z: f64) -> f64 {
+        match self {
+            Self::Normal => normal_density(z),
+            Self::StudentT { freedom } => self.unscaled() * student_density(z * self.unscaled(), freedom),
+        }
+    }
+
+    fn below(self, z: f64) -> f64 {
+        match self {
+            Self::Normal => normal_below(z),
+            Self::StudentT { freedom } => student_below(z * self.unscaled(), freedom),
+        }
+    }
+
+    fn above(self, z: f64) -> f64 {
+        match self {
+            Self::Normal => normal_above(z),
+            Self::StudentT { .. } => self.below(-z),
+        }
+    }
+}
 
 /// Why a run length or a design was refused.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use spc::alarm::{
-    AlarmError, BinomialEwmaDesign, CountSides, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, MewmaDesign,
+    AlarmError, BinomialEwmaDesign, CountSides, CusumDesign, CusumSides, EwmaDesign, EwmaLimits, EwmaSides, MewmaDesign, Observations,
     PoissonCusumDesign, PoissonEwmaDesign, RuleDesign, ShiryaevRobertsDesign, VarianceCusumDesign, VarianceEwmaDesign, VarianceSides,
     autocorrelated_average, mean_and_variance_average,
 };
@@ -32,6 +32,8 @@ fn evaluate(row: &Row, field: &str) -> Step<f64> {
         "xcusum.sf" => cusum(row).and_then(|design| design.survival(row.mean(), row.count("n"))),
         "xDcusum.arl" if !row.call.drifts_later() => cusum(row).and_then(|design| design.average_under_drift(row.or("delta", 0.0))),
         "xDewma.arl" if !row.call.drifts_later() => ewma(row).and_then(|design| design.average_under_drift(row.or("delta", 0.0))),
+        "xtewma.arl" => heavy_tailed(row).and_then(|(design, scale)| design.average(row.mean() / scale)),
+        "xtewma.ad" => heavy_tailed(row).and_then(|(design, scale)| design.average_after_long(row.mean() / scale)),
         "xcusum.q" => cusum(row).and_then(|design| design.quantile(row.mean(), row.or("alpha", 0.5))).map(whole),
         "xcusum.crit" => cusum(row).and_then(|design| design.with_interval_for(row.or("L0", 0.0))).map(|design| design.interval()),
         "xewma.arl" => ewma(row).and_then(|design| design.average(row.mean())),
@@ -140,6 +142,16 @@ fn ewma(row: &Row) -> Result<EwmaDesign, AlarmError> {
     // A width is what `crit` looks for.
     let width = row.number("L").or(row.number("c")).unwrap_or(3.0);
     EwmaDesign::new(weight, width, sides)?.with_head_start(row.or("hs", 0.0))?.with_limits(limits)
+}
+
+/// The peer's observations are t-distributed as they are, not scaled: with them and their standard deviation.
+fn heavy_tailed(row: &Row) -> Result<(EwmaDesign, f64), AlarmError> {
+    let freedom = row.or("df", 0.0);
+    let scale = (freedom / (freedom - 2.0)).sqrt();
+    let weight = row.number("lambda").or(row.number("l")).unwrap_or(0.0);
+    let width = row.number("L").or(row.number("c")).unwrap_or(3.0);
+    let design = EwmaDesign::new(weight, width / scale, EwmaSides::Both)?.with_head_start(row.or("hs", 0.0) / scale)?;
+    Ok((design.with_observations(Observations::StudentT { freedom })?, scale))
 }
 
 fn shiryaev(row: &Row) -> Result<ShiryaevRobertsDesign, AlarmError> {

@@ -118,6 +118,7 @@ fn mewma(case: &Value, checker: &mut Checker) -> Step<()> {
     let chart = Mewma::new(reference, MewmaSettings { lambda, limit, spread }).map_err(failed)?;
     let seen = streamed(&points, || chart.clone(), |chart, values| chart.push(values), checker)?;
     checker.series("mewma_t2", &statistics(&seen));
+    checker.points("violations", seen.iter().map(|point| point.beyond));
     checker.points("violations_table_ucl", seen.iter().map(|point| point.beyond));
     Ok(())
 }
