@@ -95,7 +95,8 @@ impl Study {
             probability: settings["confidence_level"].as_f64(),
             target: centre.filter(|_| plotted != PairChart::Within).map(|centre| centre / pieces),
             known_sigma: settings["std_dev"].as_f64(),
-            screened: settings["screened_mr"] == true,
+            // The peer screens what sigma is made of, and not its chart of moving ranges.
+            screened: settings["screened_mr"] == true && plotted != PairChart::Spread,
             gaps: if is_qicharts(case) { Gaps::Bridge } else { Gaps::Break },
             spread_centre: SpreadCentre::Average,
             geometric: if is_qicharts(case) { Geometric::Median } else { Geometric::CountsTheEvent },
