@@ -14,6 +14,7 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    #[inline]
     pub(crate) fn add(&mut self, addend: f64) {
         // What the rounded total lost, exactly, without asking which operand was larger (TwoSum; Knuth, The Art of
         // Computer Programming 2, 4.2.2, theorem B).

@@ -10,7 +10,7 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chart::constants::{SUBGROUP_MAX, d2, d3};
+use crate::chart::constants::{OfSize, SUBGROUP_MAX};
 use crate::chart::{ChartKind, Lines, MAGNITUDE_MAX, SpreadStatistic};
 pub use estimator::{Estimator, Learnt, TooFew};
 pub use revision::{DataUsed, Difference, Exclusion, Revision, RevisionError, SignOff, would_differ};
@@ -218,11 +218,10 @@ pub(super) struct RangeFactors {
 impl RangeFactors {
     pub(super) fn of(settings: &Settings) -> Result<Self, SettingsError> {
         let Settings { span, constants, .. } = *settings;
-        let (Some(exact), Some(d3)) = (d2(span), d3(span)) else {
-            return Err(SettingsError::Span { span });
-        };
-        let d2 = if constants == Constants::Printed { three_decimals(exact) } else { exact };
-        Ok(Self { span, d2, d3, constants })
+        match constants.of_size(span) {
+            Some(OfSize { d2: Some(d2), d3: Some(d3), .. }) => Ok(Self { span, d2, d3, constants }),
+            _ => Err(SettingsError::Span { span }),
+        }
     }
 
     pub(super) fn limits(&self, centre: f64, sigma: f64, width: f64) -> RangeLimits {

@@ -153,6 +153,7 @@ impl Runs {
         shift(&mut self.below_centre, statistic < lines.centre);
     }
 
+    #[inline]
     fn note_zones(&mut self, statistic: f64, lines: &Lines, zone: f64) {
         let centre = lines.centre;
         let se = zone * lines.se;
@@ -166,6 +167,7 @@ impl Runs {
         shift(&mut self.inside_one, zones & !above_one & !below_one);
     }
 
+    #[inline]
     fn note_step(&mut self, order: f64, ties: Ties) {
         let before = self.last.replace(order);
         let last = before.unwrap_or(order);
@@ -186,6 +188,7 @@ impl Runs {
         BEYOND.if_so(beyond).with_if(Rule::WesternElectric4, side(plan.side_western_electric)).with_if(Rule::Nelson2, side(plan.side))
     }
 
+    #[inline]
     fn zones(&self, plan: &Plan, hits: Hits) -> Hits {
         let k_of_n = |above, below, zone: Zone| {
             let judged = all(self.seen, zone.window) | plan.early;
