@@ -193,6 +193,11 @@ impl Hits {
         Self(self.0 | u32::from(complete) << rule as u32)
     }
 
+    /// The rules in either set.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// This set if the condition holds, else none.
     pub(crate) fn if_so(self, condition: bool) -> Self {
         if condition { self } else { Self::EMPTY }

@@ -18,8 +18,13 @@ use crate::chart::Lines;
 const BEYOND: Hits = Hits::of(&[Rule::WesternElectric1, Rule::Nelson1]);
 /// Those that ask for 1 or 2 sigma.
 const ZONES: Hits = Hits::of(&[Rule::WesternElectric2, Rule::WesternElectric3, Rule::Nelson5, Rule::Nelson6, Rule::Nelson7, Rule::Nelson8]);
+/// Two of three, four of five.
+const BEYOND_TWO: Hits = Hits::of(&[Rule::WesternElectric2, Rule::Nelson5]);
+const BEYOND_ONE: Hits = Hits::of(&[Rule::WesternElectric3, Rule::Nelson6]);
 /// Those that ask for direction.
 const STEPS: Hits = Hits::of(&[Rule::Nelson3, Rule::Nelson4]);
+/// Longest window whose 2^n histories fit into one word.
+const ANSWERED: u32 = 6;
 const WESTGARD: Hits = RuleSet::westgard().rules();
 const CUSTOM: Hits = Hits::of(&RULES);
 
@@ -190,20 +195,13 @@ impl Runs {
 
     #[inline]
     fn zones(&self, plan: &Plan, hits: Hits) -> Hits {
-        let k_of_n = |above, below, zone: Zone| {
-            let judged = all(self.seen, zone.window) | plan.early;
-            // The newest point must be among the k, so that only its own side can be complete.
-            let side: u32 = if newest_set(above) { above } else { below };
-            judged & newest_set(side) & at_least(side & zone.window, zone.k)
-        };
-        let two = k_of_n(self.above_two, self.below_two, plan.beyond_two);
-        let one = k_of_n(self.above_one, self.below_one, plan.beyond_one);
+        let k_of_n = |above, below, zone: &Zone| (all(self.seen, zone.window) | plan.early) & (zone.holds(above) | zone.holds(below));
+        let two = k_of_n(self.above_two, self.below_two, &plan.beyond_two);
+        let one = k_of_n(self.above_one, self.below_one, &plan.beyond_one);
         let both = (self.above_one & plan.mixture != 0) & (self.below_one & plan.mixture != 0);
         let outside = all(self.above_one | self.below_one, plan.mixture);
-        hits.with_if(Rule::WesternElectric2, two)
-            .with_if(Rule::WesternElectric3, one)
-            .with_if(Rule::Nelson5, two)
-            .with_if(Rule::Nelson6, one)
+        hits.or(BEYOND_TWO.if_so(two))
+            .or(BEYOND_ONE.if_so(one))
             .with_if(Rule::Nelson7, all(self.inside_one, plan.stratification))
             .with_if(Rule::Nelson8, outside & (both | plan.any_side))
     }
@@ -243,10 +241,32 @@ pub(crate) struct Plan {
     ties: Ties,
 }
 
+/// "k of n on one side, the newest among them".
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Zone {
     k: u32,
     window: u32,
+    /// For windows of up to six points the answer to each of their histories, one bit each.
+    answers: Option<u64>,
+}
+
+impl Zone {
+    fn of(KOfN { k, n }: KOfN) -> Self {
+        let window = newest(n);
+        let complete = |history: u32| newest_set(history) & at_least(history, k);
+        let answers = (n <= ANSWERED).then(|| (0..=window).fold(0, |all, history| all | u64::from(complete(history)) << history));
+        Self { k, window, answers }
+    }
+
+    /// Whether this side's history is complete; only that of the newest point's side can be.
+    #[inline]
+    fn holds(&self, side: u32) -> bool {
+        let history = side & self.window;
+        match self.answers {
+            Some(answers) => answers >> history & 1 == 1,
+            None => newest_set(history) & at_least(history, self.k),
+        }
+    }
 }
 
 impl Plan {
@@ -256,7 +276,6 @@ impl Plan {
         let lengths = &conventions.lengths;
         let watched = rules.rules();
         let any = |of: Hits| !watched.and(of).is_empty();
-        let zone = |KOfN { k, n }| Zone { k, window: newest(n) };
         Self {
             watched,
             remembers: watched.and(BEYOND) != watched,
@@ -271,8 +290,8 @@ impl Plan {
             turns: newest(steps(lengths.alternation, conventions.alternation).saturating_sub(1)),
             stratification: newest(lengths.stratification),
             mixture: newest(lengths.mixture),
-            beyond_two: zone(lengths.beyond_two),
-            beyond_one: zone(lengths.beyond_one),
+            beyond_two: Zone::of(lengths.beyond_two),
+            beyond_one: Zone::of(lengths.beyond_one),
             zone: conventions.zone_width(width),
             early: conventions.partial_window == PartialWindow::Signals,
             any_side: conventions.mixture == Mixture::AnySide,
