@@ -62,6 +62,33 @@ fn packages_are_listed_proved_and_refused_with_the_reason() {
 }
 
 #[test]
+fn a_package_is_added_once_and_only_if_it_proves_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (copy, shelf) = (copy_of_the_package(folder.path()), folder.path().join("shelf"));
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let add = || run(&["model", "add", &text(&copy), "--shelf", &text(&shelf)]);
+    let first = add();
+    let lies = shelf.join("pcb@1.0.0");
+    assert!(String::from_utf8_lossy(&first.stdout).contains(&text(&lies)), "{}", told(&first));
+    assert!(run(&["model", "verify", &text(&lies)]).status.success());
+    let second = add();
+    assert!(!second.status.success() && told(&second).contains("is there already: remove it"), "{}", told(&second));
+
+    // What does not prove itself never reaches the shelf, and what was interrupted is no package.
+    std::fs::remove_dir_all(&lies).expect("removed");
+    let half = shelf.join(".pcb@1.0.0.part");
+    std::fs::create_dir_all(half.join("golden")).expect("a folder");
+    std::fs::write(half.join("model.onnx"), b"half of it").expect("written");
+    std::fs::write(copy.join("note.txt"), b"not in the manifest").expect("written");
+    let refused = add();
+    assert!(!refused.status.success() && told(&refused).contains("note.txt is not listed"), "{}", told(&refused));
+    assert!(!lies.exists());
+    std::fs::remove_file(copy.join("note.txt")).expect("removed");
+    assert!(add().status.success() && !half.exists());
+    assert!(run(&["model", "verify", &text(&lies)]).status.success());
+}
+
+#[test]
 fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("findings.jsonl");

@@ -3,7 +3,7 @@
 mod model;
 mod plc;
 
-pub use model::{Model, ModelEval, ModelVerify};
+pub use model::{Model, ModelAdd, ModelEval, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
 use clap::{Args, Parser, Subcommand};
@@ -36,7 +36,7 @@ pub enum Command {
     Backend(BackendArgs),
     /// Rerun a journal and compare every effect, byte for byte
     Replay(Replay),
-    /// The model packages: list, verify, measure
+    /// The model packages: list, add, verify, measure
     #[command(subcommand)]
     Model(Model),
     /// The PLC's side of the contract

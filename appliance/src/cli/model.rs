@@ -8,10 +8,22 @@ use std::path::PathBuf;
 pub enum Model {
     /// List the packages of this machine, with what is wrong with those that are refused
     List,
+    /// Put a package to the proof, and copy it to this machine's own packages
+    Add(ModelAdd),
     /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden boards
     Verify(ModelVerify),
     /// Measure a package on pictures whose faults are known
     Eval(ModelEval),
+}
+
+/// What to add.
+#[derive(Debug, Args)]
+pub struct ModelAdd {
+    /// The package's folder
+    pub folder: PathBuf,
+    /// Where this machine keeps its packages
+    #[arg(long, value_name = "DIR", default_value = crate::packages::SHELF)]
+    pub shelf: PathBuf,
 }
 
 /// Which package.

@@ -1,7 +1,7 @@
 //! `jidoka model`: packages listed, proved and measured.
 
 use super::{Failure, say};
-use crate::cli::{Model, ModelEval};
+use crate::cli::{Model, ModelAdd, ModelEval};
 use crate::clock::Clock;
 use crate::packages;
 use crate::pipeline::at;
@@ -23,6 +23,7 @@ const USAGE: u8 = 64;
 pub(super) fn model(command: &Model) -> Result<(), Failure> {
     match command {
         Model::List => list(),
+        Model::Add(args) => add(args),
         Model::Verify(args) => verify(&args.package),
         Model::Eval(args) => eval(args),
     }
@@ -65,6 +66,14 @@ fn verify(package: &str) -> Result<(), Failure> {
         package.goldens().len(),
         model.weights
     ))
+}
+
+fn add(args: &ModelAdd) -> Result<(), Failure> {
+    let package = open(&args.folder)?;
+    drop(load(&package, wall_clock())?);
+    let name = &package.model().package;
+    let to = packages::shelve(&args.folder, name, &args.shelf).map_err(at(&format!("{name} was not added")))?;
+    say(&format!("{name} is proved and lies in {}; [model] package = \"{}\" uses it from the next start on", to.display(), to.display()))
 }
 
 /// What `--json` prints.
@@ -150,10 +159,16 @@ fn findings(judged: &[Judged]) -> Result<String, Failure> {
 }
 
 fn folder_of(package: &str) -> Result<PathBuf, Failure> {
-    packages::find(package).ok_or_else(|| {
-        let shelves = packages::shelves().iter().map(|shelf| shelf.display().to_string()).collect::<Vec<_>>().join(", ");
-        Failure { text: format!("there is no package {package} in {shelves}; `jidoka model list` shows those that are"), code: USAGE }
-    })
+    let refuse = |text: String| Err(Failure { text, code: USAGE });
+    let shown = |folders: &[PathBuf]| folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
+    match packages::find(package).as_slice() {
+        [] => {
+            let shelves = shown(&packages::shelves());
+            refuse(format!("there is no package {package} in {shelves}; `jidoka model list` shows those that are"))
+        }
+        [one] => Ok(one.clone()),
+        several => refuse(format!("{package} is not one package: {}; name its folder or its version", shown(several))),
+    }
 }
 
 fn open(folder: &Path) -> Result<Package, Failure> {

@@ -204,6 +204,8 @@ fn package(named: Option<&Path>) -> Result<PathBuf, LineError> {
         return std::path::absolute(named).map_err(at("--package"));
     }
     packages::find(packages::OWN)
+        .into_iter()
+        .next()
         .ok_or_else(|| LineError { what: "no model package beside the program; name one with --package DIR".to_owned(), source: None })
 }
 
