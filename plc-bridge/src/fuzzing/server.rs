@@ -67,7 +67,7 @@ impl Model {
 
     fn status(&self) -> Vec<u16> {
         let shown = self.held || self.mode == Mode::Mirror;
-        (0..128).map(|index| if shown && index < 64 { MODEL_IMAGE(index) } else { 0 }).collect()
+        (0..128).map(|index| if shown { MODEL_IMAGE(index) } else { 0 }).collect()
     }
 
     /// Registers of a block that begins at `base`.

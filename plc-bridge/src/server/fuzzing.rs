@@ -8,7 +8,7 @@ use super::{Counter, Listen, ServerSettings, pdu};
 use crate::bridge::{Image, Note, Settings};
 use crate::fuzzing::server::{MODEL_IMAGE, Mode, OWN_UNIT};
 use crate::fuzzing::tape::Tape;
-use crate::jmap::{CONTROL_LEN, STATUS_HEAD};
+use crate::jmap::CONTROL_LEN;
 use station::units::Timestamp;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,7 +35,7 @@ impl Service {
         let server = ServerSettings { unit: OWN_UNIT, ..ServerSettings::new(listen) };
         let bases = Bases { control: server.control_base, status: server.status_base };
         let mut image = Image { connection: 1, ..Image::safe() };
-        image.words = std::array::from_fn(|index| MODEL_IMAGE(index.min(usize::from(STATUS_HEAD))));
+        image.words = std::array::from_fn(MODEL_IMAGE);
         let (show, images) = watch::channel(image);
         let (mirror, mirrored) = watch::channel([0; CONTROL_LEN as usize]);
         let (notes, told) = mpsc::channel(NOTES_MAX);
