@@ -103,10 +103,10 @@ fn main() {
     let (mut stream, mut location, mut batch, mut limits_anew) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         stream.push(streaming(&values, Settings::values().range_rules));
-        // The peer's work: it judges the values and not their moving ranges.
-        location.push(streaming(&values, RuleSet::only(&[])));
         limits_anew.push(estimated(&values));
         batch.push(judged_in_batch(&limits, &values));
+        // The peer's work: it judges the values and not their moving ranges.
+        location.push(streaming(&values, RuleSet::only(&[])));
     }
     let peer = python();
     if peer.is_none() {
