@@ -396,3 +396,20 @@ pub fn past(chain: &[Entry]) -> Past {
         after: chain[checkpoint.map_or(0, |index| index + 1)..].to_vec(),
     }
 }
+
+/// Somebody with this role.
+#[must_use]
+pub fn person(role: Role) -> Person {
+    Person { name: format!("{role}"), role }
+}
+
+/// Somebody with this role asks for something.
+pub fn ask(world: &mut World, role: Role, action: Action) {
+    world.give(Event::Asked(Request { by: person(role), action }));
+}
+
+/// Acknowledges a stop.
+#[must_use]
+pub fn acknowledge(stop_seq: u16, cause: &str) -> Action {
+    Action::Acknowledge { stop_seq, cause: cause.to_owned(), corrective_action: String::new() }
+}
