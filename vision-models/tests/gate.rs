@@ -84,7 +84,11 @@ fn a_file_that_is_missing_or_not_listed_is_named() {
 
 #[test]
 fn a_manifest_with_a_strange_key_or_value_is_refused_with_the_key() {
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let cases: [(&str, &str, &[&str]); 8] = [
+        ("name = \"pcb\"", "name = \"../../../tmp/pcb\"", &["name must be"]),
+        ("name = \"pcb\"", "name = \".pcb\"", &["name must be"]),
+        ("version = \"1.0.0\"", "version = \"1/../..\"", &["version must be"]),
+        ("version = \"1.0.0\"", "version = \"\"", &["version must be"]),
         ("stride = 8", "stride = 8\nstrode = 8", &["strode"]),
         ("floor = 0.1", "floor = nan", &["decode.floor"]),
         ("black = 48", "black = 201", &["input.black"]),

@@ -205,8 +205,9 @@ impl Manifest {
             }
         };
         need(self.format == 1, "format must be 1");
-        need(!self.name.is_empty() && !self.name.contains('@'), "name must not be empty and has no @");
-        need(!self.version.is_empty(), "version must not be empty");
+        // They become the name of a folder.
+        need(is_plain(&self.name), "name must be letters, digits, `-`, `_` and `.`, and begin with a letter or digit");
+        need(is_plain(&self.version), "version must be letters, digits, `-`, `_` and `.`, and begin with a letter or digit");
         need(self.pixel_size_mm.is_finite() && self.pixel_size_mm > 0.0, "pixel_size_mm must be a positive number");
         need(self.input.planes == [Plane::Test, Plane::Golden], "input.planes must be [\"test\", \"golden\"] for the task compare");
         need(self.input.black < self.input.white, "input.black must be below input.white");
@@ -245,4 +246,9 @@ impl Manifest {
         }
         problems
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    let letter = |character: char| character.is_ascii_alphanumeric();
+    name.starts_with(letter) && name.chars().all(|character| letter(character) || matches!(character, '-' | '_' | '.'))
 }
