@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, BatchError};
-use crate::chart::{Chart, ChartKind, MAGNITUDE_MAX, Observation, Sample, SampleError};
+use crate::chart::{Chart, ChartKind, Observation, Sample, SampleError, check_value};
 use crate::distribution::{chi_square_above, normal_quantile};
 use crate::limits::{Limits, Settings, SettingsError};
 use crate::sum::Sum;
@@ -238,16 +238,6 @@ impl ResidualChart {
 
 fn check(series: &[f64]) -> Result<(), SampleError> {
     series.iter().zip(1u64..).try_for_each(|(value, point)| check_value(*value, point))
-}
-
-fn check_value(value: f64, point: u64) -> Result<(), SampleError> {
-    if !value.is_finite() {
-        Err(SampleError::NotFinite { point })
-    } else if value.abs() > MAGNITUDE_MAX {
-        Err(SampleError::TooLarge { point })
-    } else {
-        Ok(())
-    }
 }
 
 fn sum(terms: impl Iterator<Item = f64>) -> f64 {

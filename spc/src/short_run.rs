@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, BatchError};
 use crate::chart::constants::d2;
-use crate::chart::{Chart, ChartKind, MAGNITUDE_MAX, Observation, Sample, SampleError};
+use crate::chart::{Chart, ChartKind, MAGNITUDE_MAX, Observation, Sample, SampleError, check_value};
 use crate::limits::{Limits, Settings};
 use crate::sum::Sum;
 
@@ -143,7 +143,7 @@ impl ShortRun {
         let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
         let mut before: Option<(&str, f64)> = None;
         for ((part, value), point) in phase_one.iter().zip(1u64..) {
-            check(*value, point)?;
+            check_value(*value, point)?;
             if excluded.contains(&point) {
                 before = None;
                 continue;
@@ -243,20 +243,10 @@ fn scaled(parts: &BTreeMap<String, Part>, part: &str, value: f64, point: u64) ->
     let Some(Part { nominal, scale }) = parts.get(part) else {
         return Err(ShortRunError::UnknownPart { point, part: part.to_owned() });
     };
-    check(value, point)?;
+    check_value(value, point)?;
     let statistic = (value - nominal) / scale;
     // A scale that is small beside the value can take it out of range.
     if statistic.is_finite() { Ok(Sample::Value(statistic)) } else { Err(SampleError::TooLarge { point }.into()) }
-}
-
-fn check(value: f64, point: u64) -> Result<(), SampleError> {
-    if !value.is_finite() {
-        Err(SampleError::NotFinite { point })
-    } else if value.abs() > MAGNITUDE_MAX {
-        Err(SampleError::TooLarge { point })
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::batch::{BatchError, estimate};
 use crate::limits::{Limits, Settings, SettingsError};
 use crate::rules::{Hits, Plan, Rule, RuleSet, Runs};
 pub(crate) use lines::KnownLines;
-pub(crate) use sample::Measured;
+pub(crate) use sample::{Measured, check_value};
 pub use sample::{Sample, SampleError};
 pub(crate) use subgroup::median;
 pub use subgroup::{Subgroup, SubgroupError};

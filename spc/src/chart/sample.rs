@@ -41,6 +41,17 @@ impl From<f64> for Sample {
     }
 }
 
+/// A single value that later arithmetic can bear: finite, and no larger than [`MAGNITUDE_MAX`].
+pub(crate) fn check_value(value: f64, point: u64) -> Result<(), SampleError> {
+    if !value.is_finite() {
+        Err(SampleError::NotFinite { point })
+    } else if value.abs() > MAGNITUDE_MAX {
+        Err(SampleError::TooLarge { point })
+    } else {
+        Ok(())
+    }
+}
+
 /// Why a sample was refused. `point` is the number that it would have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
