@@ -36,7 +36,8 @@ fn check_stop(report: &Value, reason: &str, from: u64, to: u64) {
 fn a_drift_stops_the_line_by_a_rule_of_its_chart() {
     let report = disturbed("drift:paste_height=0.4");
     check_stop(&report, "spc_rule", 61, 85);
-    assert!(report["stops"][0]["detail"].as_str().is_some_and(|detail| detail.starts_with("paste_height: ")), "{report}");
+    // The alarm chart is the first to see it.
+    assert_eq!(report["stops"][0]["detail"], "paste_height: CUSUM", "{report}");
     assert_eq!(report["hold"], 0);
 }
 
@@ -44,6 +45,7 @@ fn a_drift_stops_the_line_by_a_rule_of_its_chart() {
 fn a_step_stops_the_line_by_a_rule_of_its_chart() {
     let report = disturbed("step:paste_height=-9");
     check_stop(&report, "spc_rule", 60, 66);
+    assert_eq!(report["stops"][0]["detail"], "paste_height: Nelson 1", "{report}");
     assert_eq!(report["hold"], 0);
 }
 

@@ -177,7 +177,9 @@ impl World {
         Self::of(setup(), chain, now)
     }
 
-    fn of(setup: Setup, chain: Vec<Entry>, now: Timestamp) -> Self {
+    /// A station with this setup that starts on `chain`.
+    #[must_use]
+    pub fn of(setup: Setup, chain: Vec<Entry>, now: Timestamp) -> Self {
         let mut effects = Vec::new();
         let station = Station::start(setup, &past(&chain), now, &mut effects).expect("the test recipe is sound");
         let durable = chain.last().map_or(0, |entry| entry.number.0);
