@@ -43,7 +43,7 @@ fn packages_are_listed_proved_and_refused_with_the_reason() {
     let list = run(&["model", "list"]);
     assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@1.0.0"), "{}", told(&list));
     let proof = run(&["model", "verify", "pcb"]);
-    assert!(String::from_utf8_lossy(&proof.stdout).contains("4 golden boards as expected"), "{}", told(&proof));
+    assert!(String::from_utf8_lossy(&proof.stdout).contains("4 golden pieces as expected"), "{}", told(&proof));
 
     let unknown = run(&["model", "verify", "pbc"]);
     assert_eq!(unknown.status.code(), Some(64));

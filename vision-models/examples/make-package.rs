@@ -22,11 +22,11 @@ fn main() -> Done {
     let folder = Path::new(&argument);
     let manifest = Manifest::parse(&std::fs::read_to_string(folder.join(MANIFEST))?)?;
     std::fs::create_dir_all(folder.join("golden"))?;
-    for (number, board) in (1_u32..).zip(&manifest.parity.board) {
-        if !folder.join(&board.test).exists() {
-            draw(folder, &board.test, &board.golden, number)?;
+    for (number, piece) in (1_u32..).zip(&manifest.parity.piece) {
+        if let Some(golden) = piece.golden.as_ref().filter(|_| !folder.join(&piece.test).exists()) {
+            draw(folder, &piece.test, golden, number)?;
         }
-        std::fs::write(folder.join(&board.expected), "[]\n")?;
+        std::fs::write(folder.join(&piece.expected), "[]\n")?;
     }
     seal(folder)?;
     let start = Instant::now();
@@ -34,14 +34,14 @@ fn main() -> Done {
     let runtime = Runtime::find()?;
     let package = Package::open(folder)?;
     let mut detector = Detector::load(&runtime, &package.clone().without_goldens(), Arc::clone(&clock))?;
-    for (board, golden) in manifest.parity.board.iter().zip(package.goldens()) {
-        let findings = detector.findings(&golden.test, &golden.golden)?;
-        println!("{}: {} findings", board.test, findings.len());
-        std::fs::write(folder.join(&board.expected), serde_json::to_string_pretty(&findings)? + "\n")?;
+    for (piece, golden) in manifest.parity.piece.iter().zip(package.goldens()) {
+        let findings = detector.findings(&golden.test, golden.golden.as_deref())?;
+        println!("{}: {} findings", piece.test, findings.len());
+        std::fs::write(folder.join(&piece.expected), serde_json::to_string_pretty(&findings)? + "\n")?;
     }
     seal(folder)?;
     Detector::load(&runtime, &Package::open(folder)?, clock)?;
-    println!("{}: whole, and proved on its golden boards", package.model().package);
+    println!("{}: whole, and proved on its golden pieces", package.model().package);
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! The detector: one loaded model for one worker, from frame to `Inspection`.
 //!
 //! Invariants: a detector exists only if the model's inputs and outputs are what the manifest says and it finds on every
-//! golden board what the package expects; every frame ends in an inspection or in an error, never in a guess.
+//! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
-use crate::decode::{DecodeError, decode};
+use crate::decode::{DecodeError, Looker, Wanted, looker};
 use crate::frame::{Frame, MonoClock};
-use crate::package::{Golden, Manifest, Package, Parity};
+use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
 use crate::prepare::{Grey, PrepareError, Preparer};
 use crate::runtime::{Engine, Port, Runtime, RuntimeError};
@@ -57,23 +57,23 @@ pub enum LoadError {
         /// What differs.
         reason: String,
     },
-    /// It does not find on a golden board what it should.
-    #[error("package {package} is refused: on its golden board {board} {reason}")]
+    /// It does not find on a golden piece what it should.
+    #[error("package {package} is refused: on its golden piece {piece} {reason}")]
     Parity {
         /// The package.
         package: String,
-        /// The board.
-        board: String,
+        /// The piece.
+        piece: String,
         /// What differs.
         reason: String,
     },
-    /// It cannot inspect a golden board at all.
-    #[error("package {package} is refused: its golden board {board} cannot be inspected")]
+    /// It cannot inspect a golden piece at all.
+    #[error("package {package} is refused: its golden piece {piece} cannot be inspected")]
     Golden {
         /// The package.
         package: String,
-        /// The board.
-        board: String,
+        /// The piece.
+        piece: String,
         /// Why.
         #[source]
         source: DetectorError,
@@ -118,6 +118,8 @@ impl DetectorFaults {
 pub struct Detector {
     engine: Engine,
     preparer: Preparer,
+    looker: Box<dyn Looker>,
+    outputs: Vec<Wanted>,
     manifest: Manifest,
     model: Arc<ModelRef>,
     clock: MonoClock,
@@ -138,12 +140,14 @@ impl Detector {
     pub fn load(runtime: &Runtime, package: &Package, clock: MonoClock) -> Result<Self, LoadError> {
         let name = || package.model().package.clone();
         let engine = runtime.load(package.weights()).map_err(|source| LoadError::Runtime { package: name(), source })?;
-        check_ports(&engine, package.manifest()).map_err(|reason| LoadError::Ports { package: name(), reason })?;
-        let preparer = Preparer::new(package.manifest().input.clone()).map_err(|source| LoadError::Prepare(source.into()))?;
         let (manifest, model) = (package.manifest().clone(), Arc::clone(package.model()));
-        let mut detector = Self { engine, preparer, manifest, model, clock, faults: Arc::default() };
-        for board in package.goldens() {
-            detector.prove(board)?;
+        let looker = looker(&manifest);
+        let outputs = looker.outputs();
+        check_ports(&engine, &manifest.input, &outputs).map_err(|reason| LoadError::Ports { package: name(), reason })?;
+        let preparer = Preparer::new(manifest.input.clone()).map_err(|source| LoadError::Prepare(source.into()))?;
+        let mut detector = Self { engine, preparer, looker, outputs, manifest, model, clock, faults: Arc::default() };
+        for piece in package.goldens() {
+            detector.prove(piece)?;
         }
         Ok(detector)
     }
@@ -167,7 +171,7 @@ impl Detector {
     /// If the frame cannot be prepared, or if the model fails or answers nonsense.
     pub fn inspect(&mut self, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Result<Inspection, DetectorError> {
         let test = Grey { width: frame.width(), height: frame.height(), pixels: frame.pixels() };
-        let (findings, mut micros) = self.look(test, frame.golden())?;
+        let (findings, mut micros) = self.look(test, Some(frame.golden()))?;
         micros.capture = frame.shot().capture_micros;
         Ok(Inspection {
             // Known to whoever triggered the camera.
@@ -184,27 +188,26 @@ impl Detector {
         })
     }
 
-    /// What the model finds on a picture compared with its golden one; for making packages.
+    /// What the model finds on a picture, compared with its golden one where its task is that; for making packages.
     ///
     /// # Errors
     /// As `inspect`.
-    pub fn findings(&mut self, test: &Picture, golden: &Picture) -> Result<Vec<Finding>, DetectorError> {
+    pub fn findings(&mut self, test: &Picture, golden: Option<&Picture>) -> Result<Vec<Finding>, DetectorError> {
         self.look(grey(test), golden).map(|(findings, _)| findings)
     }
 
-    fn look(&mut self, test: Grey<'_>, golden: &Picture) -> Result<(Vec<Finding>, StageMicros), DetectorError> {
+    fn look(&mut self, test: Grey<'_>, golden: Option<&Picture>) -> Result<(Vec<Finding>, StageMicros), DetectorError> {
         let start = (self.clock)();
-        let (geometry, values) = self.preparer.prepare(test, grey(golden))?;
+        let (geometry, values) = self.preparer.prepare(test, golden.map(grey))?;
         let prepared = (self.clock)();
         self.faults.act()?;
-        let manifest = &self.manifest;
+        let input = &self.manifest.input;
         let size = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
-        let shape = [1, 2, size(geometry.input.1), size(geometry.input.0)];
-        let names = &manifest.output;
-        let (mut ran, clock) = (prepared, &self.clock);
-        let decoded = self.engine.run((&manifest.input.name, shape, values), [&names.scores, &names.boxes], |[scores, boxes]| {
+        let shape = [1, input.planes.len(), size(geometry.input.1), size(geometry.input.0)];
+        let (mut ran, clock, looker) = (prepared, &self.clock, &mut self.looker);
+        let decoded = self.engine.run((&input.name, shape, values), &self.outputs, |outputs| {
             ran = clock();
-            decode(scores, boxes, names, &manifest.decode, manifest.class.len(), geometry)
+            looker.findings(outputs, geometry)
         })?;
         let findings = decoded?;
         let done = (self.clock)();
@@ -213,12 +216,12 @@ impl Detector {
         Ok((findings, micros))
     }
 
-    fn prove(&mut self, board: &Golden) -> Result<(), LoadError> {
-        let (package, name) = (self.model.package.clone(), board.name.clone());
-        match self.findings(&board.test, &board.golden) {
-            Err(source) => Err(LoadError::Golden { package, board: name, source }),
-            Ok(found) => compare(&found, &board.expected, &self.manifest.parity, self.manifest.decode.floor)
-                .map_err(|reason| LoadError::Parity { package, board: name, reason }),
+    fn prove(&mut self, piece: &Golden) -> Result<(), LoadError> {
+        let (package, name) = (self.model.package.clone(), piece.name.clone());
+        match self.findings(&piece.test, piece.golden.as_deref()) {
+            Err(source) => Err(LoadError::Golden { package, piece: name, source }),
+            Ok(found) => compare(&found, &piece.expected, &self.manifest.parity, self.manifest.task.floor())
+                .map_err(|reason| LoadError::Parity { package, piece: name, reason }),
         }
     }
 }
@@ -245,26 +248,32 @@ fn compare(found: &[Finding], expected: &[Finding], parity: &Parity, floor: f32)
     Ok(())
 }
 
-fn check_ports(engine: &Engine, manifest: &Manifest) -> Result<(), String> {
-    let classes = i64::try_from(manifest.class.len()).unwrap_or(i64::MAX);
+fn check_ports(engine: &Engine, input: &Input, wanted: &[Wanted]) -> Result<(), String> {
     let inputs = engine.inputs();
     if inputs.len() != 1 {
         return Err(format!("the model has {} inputs, it should have one", inputs.len()));
     }
-    check_port("input", &inputs, &manifest.input.name, 2)?;
+    let side = |most: u32| if input.fixed { i64::from(most) } else { -1 };
+    let planes = i64::try_from(input.planes.len()).unwrap_or(i64::MAX);
+    let image = Wanted { name: input.name.clone(), shape: vec![planes, side(input.height_max), side(input.width_max)] };
+    // What the model leaves open takes what comes; a size that the frame decides must be left open.
+    check_port("input", &inputs, &image, |found, want| found == want || found == -1)?;
     let outputs = engine.outputs();
-    check_port("output", &outputs, &manifest.output.scores, classes)?;
-    check_port("output", &outputs, &manifest.output.boxes, 4)
+    wanted.iter().try_for_each(|output| check_port("output", &outputs, output, |found, want| found == want || want == -1))
 }
 
-/// A port must take four dimensions: one frame (or any number), `planes`, and rows and columns that may vary.
-fn check_port(kind: &str, ports: &[Port], name: &str, planes: i64) -> Result<(), String> {
-    let Some(port) = ports.iter().find(|port| port.name == name) else {
+/// A port must take one frame (or any number of them) of the shape that is wanted.
+fn check_port(kind: &str, ports: &[Port], wanted: &Wanted, fits: impl Fn(i64, i64) -> bool) -> Result<(), String> {
+    let Wanted { name, shape: wanted } = wanted;
+    let Some(port) = ports.iter().find(|port| port.name == *name) else {
         let there: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
         return Err(format!("the model has no {kind} {name}, it has {}", there.join(", ")));
     };
     match port.shape.as_slice() {
-        [batch, found, -1, -1] if (*batch == -1 || *batch == 1) && *found == planes => Ok(()),
-        shape => Err(format!("{kind} {name} has shape {shape:?} of 32-bit floats, it should be [-1 or 1, {planes}, -1, -1]")),
+        [-1 | 1, found @ ..] if found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, want)| fits(*found, *want)) => Ok(()),
+        shape => {
+            let wanted: Vec<_> = wanted.iter().map(i64::to_string).collect();
+            Err(format!("{kind} {name} has shape {shape:?} of 32-bit floats, it should be [-1 or 1, {}]", wanted.join(", ")))
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! (mean of 2 x 2 pixels) before anything else is done to them, because plain bilinear sampling skips rows and a fault of
 //! two pixels with them; the input buffer is used again for every frame.
 
-use crate::package::Input;
+use crate::package::{Input, Plane};
 use opencv::core::{self, BORDER_CONSTANT, BORDER_REPLICATE, CV_8U, CV_32F, Mat, MatTrait, MatTraitConst, Scalar, Size, ToInputArray};
 use opencv::imgproc::{self, INTER_AREA, INTER_LINEAR};
 use station::inspection::PixelBox;
@@ -21,6 +21,9 @@ pub enum PrepareError {
         /// Of the golden picture.
         golden: String,
     },
+    /// The model compares, and there is nothing to compare with.
+    #[error("the model compares each frame with a golden picture, and this one has none")]
+    NoGolden,
     /// OpenCV failed.
     #[error("the frame of {width}x{height} pixels cannot be prepared")]
     Picture {
@@ -92,7 +95,8 @@ impl Geometry {
             (width, height) = (w, h);
             steps.push(Step::Shrink(side(width), side(height)));
         }
-        let input = (width.next_multiple_of(layout.multiple), height.next_multiple_of(layout.multiple));
+        let filled = |length: u32, most: u32| if layout.fixed { most } else { length.next_multiple_of(layout.multiple) };
+        let input = (filled(width, most.0), filled(height, most.1));
         if input != (width, height) {
             steps.push(Step::Fill(side(input.0), side(input.1)));
         }
@@ -123,27 +127,36 @@ impl Preparer {
         Ok(Self { layout, geometry: None, values: Vec::new() })
     }
 
-    /// Fills the input buffer from a piece and its golden picture.
-    pub(crate) fn prepare(&mut self, test: Grey<'_>, golden: Grey<'_>) -> Result<(&Geometry, &[f32]), PrepareError> {
+    /// Fills the input buffer from a piece and, where the model compares, its golden picture.
+    pub(crate) fn prepare(&mut self, test: Grey<'_>, golden: Option<Grey<'_>>) -> Result<(&Geometry, &[f32]), PrepareError> {
         let frame = (test.width, test.height);
-        if frame != (golden.width, golden.height) {
-            let text = |grey: &Grey<'_>| format!("{}x{}", grey.width, grey.height);
-            return Err(PrepareError::Size { frame: text(&test), golden: text(&golden) });
-        }
         if self.geometry.as_ref().is_none_or(|known| known.frame != frame) {
             let geometry = Geometry::of(frame, &self.layout);
-            self.values = vec![0.0; 2 * area(geometry.input)];
+            self.values = vec![0.0; self.layout.planes.len() * area(geometry.input)];
             self.geometry = Some(geometry);
         }
         let Self { layout, geometry, values } = self;
         let geometry = geometry.get_or_insert_with(|| Geometry::of(frame, layout));
-        let (first, second) = values.split_at_mut(area(geometry.input));
-        for (grey, plane) in [(test, first), (golden, second)] {
+        for (plane, values) in layout.planes.iter().zip(values.chunks_exact_mut(area(geometry.input))) {
+            let grey = match plane {
+                Plane::Test => test,
+                Plane::Golden => beside(test, golden)?,
+            };
             let failed = |source: opencv::Error| PrepareError::Picture { width: frame.0, height: frame.1, source: source.into() };
-            fill_plane(grey, geometry, layout, plane).map_err(failed)?;
+            fill_plane(grey, geometry, layout, values).map_err(failed)?;
         }
         Ok((geometry, values))
     }
+}
+
+/// The golden picture, if it can lie on the piece's.
+fn beside<'a>(test: Grey<'_>, golden: Option<Grey<'a>>) -> Result<Grey<'a>, PrepareError> {
+    let golden = golden.ok_or(PrepareError::NoGolden)?;
+    if (test.width, test.height) != (golden.width, golden.height) {
+        let text = |grey: &Grey<'_>| format!("{}x{}", grey.width, grey.height);
+        return Err(PrepareError::Size { frame: text(&test), golden: text(&golden) });
+    }
+    Ok(golden)
 }
 
 fn fill_plane(grey: Grey<'_>, geometry: &Geometry, layout: &Input, plane: &mut [f32]) -> opencv::Result<()> {
@@ -214,7 +227,7 @@ fn ratio(a: u32, b: u32) -> f32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::package::{Layout, Plane};
+    use crate::package::Layout;
 
     pub(crate) fn layout() -> Input {
         Input {
@@ -229,6 +242,7 @@ pub(crate) mod tests {
             height_max: 64,
             multiple: 32,
             fill: 255,
+            fixed: false,
         }
     }
 
@@ -240,7 +254,7 @@ pub(crate) mod tests {
         let mut preparer = Preparer::new(layout).unwrap();
         let golden = vec![255; pixels.len()];
         let test = Grey { width, height, pixels };
-        let (geometry, values) = preparer.prepare(test, Grey { pixels: &golden, ..test }).unwrap();
+        let (geometry, values) = preparer.prepare(test, Some(Grey { pixels: &golden, ..test })).unwrap();
         let half = values.len() / 2;
         assert!(values[half..].iter().all(|value| (*value - 1.0).abs() < 1e-6), "the golden plane is white");
         (geometry.input, values[..half].to_vec())
@@ -311,6 +325,17 @@ pub(crate) mod tests {
         let mut preparer = Preparer::new(layout()).unwrap();
         let test = Grey { width: 64, height: 32, pixels: &[0; 2048] };
         let golden = Grey { width: 32, height: 64, pixels: &[0; 2048] };
-        assert!(preparer.prepare(test, golden).unwrap_err().to_string().contains("64x32"));
+        assert!(preparer.prepare(test, Some(golden)).unwrap_err().to_string().contains("64x32"));
+        assert!(matches!(preparer.prepare(test, None), Err(PrepareError::NoGolden)));
+    }
+
+    #[test]
+    fn a_model_that_does_not_compare_gets_one_plane_of_its_one_size() {
+        let layout = Input { planes: vec![Plane::Test], fixed: true, height_max: 96, ..layout() };
+        let mut preparer = Preparer::new(layout).unwrap();
+        let (geometry, values) = preparer.prepare(Grey { width: 50, height: 20, pixels: &[0; 1000] }, None).unwrap();
+        assert_eq!((geometry.input, values.len()), ((64, 96), 64 * 96));
+        let black = values.iter().filter(|value| value.abs() < 1e-6).count();
+        assert_eq!(black, 1000, "the rest is filled up");
     }
 }

@@ -3,6 +3,7 @@
 //! Invariants: nothing is fetched; no path of the machine that built the program is in it; every session runs on one
 //! thread that does not spin while it waits (spinning cost five times the time on a small machine that has other work).
 
+use crate::decode::Wanted;
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -165,23 +166,23 @@ impl Engine {
         self.session.outputs().iter().map(|outlet| port(outlet.name(), outlet.dtype())).collect()
     }
 
-    /// Runs the model on one input and hands both outputs to `read`.
+    /// Runs the model on one input and hands these outputs to `read`, in this order.
     pub(crate) fn run<T>(
         &mut self,
         input: (&str, [usize; 4], &[f32]),
-        outputs: [&str; 2],
-        read: impl FnOnce([Output<'_>; 2]) -> T,
+        outputs: &[Wanted],
+        read: impl FnOnce(&[Output<'_>]) -> T,
     ) -> Result<T, RuntimeError> {
         let failed = |error: ort::Error| RuntimeError::Run { reason: error.to_string() };
         let (name, shape, values) = input;
         let tensor = TensorRef::from_array_view((shape, values)).map_err(failed)?;
         let results = self.session.run(ort::inputs! { name => tensor }).map_err(failed)?;
-        let output = |name: &str| {
+        let output = |Wanted { name, .. }: &Wanted| {
             let value = results.get(name).ok_or_else(|| RuntimeError::Run { reason: format!("there is no output {name}") })?;
             let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
             Ok(Output { shape, values })
         };
-        Ok(read([output(outputs[0])?, output(outputs[1])?]))
+        Ok(read(&outputs.iter().map(output).collect::<Result<Vec<_>, _>>()?))
     }
 }
 

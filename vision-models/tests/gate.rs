@@ -84,13 +84,17 @@ fn a_file_that_is_missing_or_not_listed_is_named() {
 
 #[test]
 fn a_manifest_with_a_strange_key_or_value_is_refused_with_the_key() {
-    let cases: [(&str, &str, &[&str]); 8] = [
+    let cases: [(&str, &str, &[&str]); 12] = [
+        ("format = 2", "format = 1", &["format is 1", "this program reads 2"]),
+        ("[task.compare", "[task.compere", &["compere", "`compare`", "`detect`"]),
+        ("[task.compare", "[task.detect", &["input.planes must be [\"test\"] for the task detect", "every piece has no golden picture"]),
+        ("golden = \"golden/good_golden.png\"\n", "", &["every piece needs its golden picture"]),
         ("name = \"pcb\"", "name = \"../../../tmp/pcb\"", &["name must be"]),
         ("name = \"pcb\"", "name = \".pcb\"", &["name must be"]),
         ("version = \"1.0.0\"", "version = \"1/../..\"", &["version must be"]),
         ("version = \"1.0.0\"", "version = \"\"", &["version must be"]),
         ("stride = 8", "stride = 8\nstrode = 8", &["strode"]),
-        ("floor = 0.1", "floor = nan", &["decode.floor"]),
+        ("floor = 0.1", "floor = nan", &["task.compare.floor"]),
         ("black = 48", "black = 201", &["input.black"]),
         ("threshold = 0.3\n", "threshold = 0.05\n", &["threshold of class copper"]),
     ];
@@ -124,7 +128,7 @@ fn inputs_and_outputs_must_be_what_the_manifest_says() {
 }
 
 #[test]
-fn a_model_that_finds_something_else_on_its_golden_boards_is_refused() {
+fn a_model_that_finds_something_else_on_its_golden_pieces_is_refused() {
     // What is expected is not found.
     let folder = copy();
     edit(folder.path(), "golden/board-2.json", |text| {
@@ -132,7 +136,7 @@ fn a_model_that_finds_something_else_on_its_golden_boards_is_refused() {
     });
     seal(folder.path()).unwrap();
     let error = load(folder.path()).unwrap_err();
-    assert!(matches!(&error, LoadError::Parity { board, .. } if board == "golden/board-2_test.png"), "{error}");
+    assert!(matches!(&error, LoadError::Parity { piece, .. } if piece == "golden/board-2_test.png"), "{error}");
     // What is found is not expected.
     let folder = copy();
     fs::write(folder.path().join("golden/board-3.json"), "[]").unwrap();

@@ -10,7 +10,7 @@ pub enum Model {
     List,
     /// Put a package to the proof, and copy it to this machine's own packages
     Add(ModelAdd),
-    /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden boards
+    /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden pieces
     Verify(ModelVerify),
     /// Measure a package on pictures whose faults are known
     Eval(ModelEval),

@@ -55,7 +55,7 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
     if failed == 0 { Ok(()) } else { Err(Failure { text: format!("{failed} things stand in the way"), code: 1 }) }
 }
 
-/// Camera, runtime and model: opens all three and lets the model prove itself on its golden boards.
+/// Camera, runtime and model: opens all three and lets the model prove itself on its golden pieces.
 fn eyes(settings: &Settings) -> Finding {
     match Rig::open(settings) {
         Ok(rig) => {

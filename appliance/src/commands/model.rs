@@ -44,7 +44,7 @@ fn list() -> Result<(), Failure> {
         let told = match Package::open(&folder) {
             Ok(package) => {
                 let manifest = package.manifest();
-                format!("{:<20} {:<8?} {}\n", package.model().package, manifest.task, manifest.summary)
+                format!("{:<20} {:<8} {}\n", package.model().package, manifest.task.name(), manifest.summary)
             }
             Err(error) => format!("{:<20} refused: {}\n", folder.display(), chain(&error)),
         };
@@ -61,7 +61,7 @@ fn verify(package: &str) -> Result<(), Failure> {
     drop(load(&package, wall_clock())?);
     let model = package.model();
     say(&format!(
-        "{}: {files} files as listed, inputs and outputs as said, {} golden boards as expected; weights {}",
+        "{}: {files} files as listed, inputs and outputs as said, {} golden pieces as expected; weights {}",
         model.package,
         package.goldens().len(),
         model.weights

@@ -3,33 +3,33 @@
 //! Invariant: a `Manifest` that came out of `parse` has only keys it should have, finite numbers in their ranges, and
 //! file names that stay inside the package.
 
+use super::task::Task;
 use serde::{Deserialize, Serialize};
 use station::units::Digest;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The layout of manifests that this program reads.
+pub const FORMAT: u32 = 2;
 
 /// The whole manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of this layout of the manifest; 1.
+    /// Version of this layout of the manifest: [`FORMAT`].
     pub format: u32,
     /// Name of the package.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What the model does.
-    pub task: Task,
     /// One sentence for people.
     pub summary: String,
     /// Size of a pixel of the training pictures on the piece, in millimetres.
     pub pixel_size_mm: f64,
     /// What goes in.
     pub input: Input,
-    /// What comes out.
-    pub output: Output,
-    /// How findings are made of it.
-    pub decode: Decode,
-    /// The classes, in the order of the model's planes; the first is class 1.
+    /// What the model does: what comes out, and how findings are made of it.
+    pub task: Task,
+    /// The classes of defects, in the order of the model's planes; the first is class 1.
     pub class: Vec<ClassEntry>,
     /// What the thresholds were chosen for.
     pub operating_point: OperatingPoint,
@@ -39,14 +39,6 @@ pub struct Manifest {
     pub parity: Parity,
     /// Every other file of the package with its SHA-256.
     pub files: BTreeMap<String, Digest>,
-}
-
-/// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// Compares a piece with a golden picture and boxes what differs.
-    Compare,
 }
 
 /// What goes into the model: planes of grey levels that are stretched (`black` and darker becomes 0, `white` and brighter
@@ -74,8 +66,11 @@ pub struct Input {
     pub height_max: u32,
     /// Width and height are filled up to a multiple of this.
     pub multiple: u32,
-    /// Grey level to fill up with, in both planes.
+    /// Grey level to fill up with, in every plane.
     pub fill: u8,
+    /// The model takes one size alone: width and height are filled up to `width_max` and `height_max`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
 }
 
 /// Order of dimensions.
@@ -96,30 +91,15 @@ pub enum Plane {
     Golden,
 }
 
-/// What comes out of the model: one cell per `stride` pixels in both directions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Output {
-    /// Name of the scores: one plane per class, 0…1.
-    pub scores: String,
-    /// Name of the boxes: four planes, distance in pixels from the cell's middle to left, top, right and bottom.
-    pub boxes: String,
-    /// Pixels per cell.
-    pub stride: u32,
-}
-
-/// How findings are made of the output.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decode {
-    /// Scores below this are not even findings.
-    pub floor: f32,
-    /// Of two findings of one class that overlap by more than this (intersection over union), the better one stays.
-    pub nms_iou: f32,
-    /// The same for findings of different classes: one place, one fault.
-    pub nms_iou_across_classes: f32,
-    /// At most this many findings of one piece are kept, the best ones.
-    pub findings_max: u32,
+impl Plane {
+    /// Its name in the manifest.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Golden => "golden",
+        }
+    }
 }
 
 /// A class of defects.
@@ -170,20 +150,27 @@ pub struct Parity {
     pub score_tolerance: f32,
     /// Sides of boxes may differ by this many pixels.
     pub box_tolerance_pixels: f32,
-    /// The boards it is shown.
-    pub board: Vec<GoldenBoard>,
+    /// The pieces it is shown.
+    pub piece: Vec<GoldenPiece>,
 }
 
-/// Files of a golden board.
+/// Files of a golden piece.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GoldenBoard {
+pub struct GoldenPiece {
     /// The piece.
     pub test: String,
-    /// What it is compared with.
-    pub golden: String,
+    /// What it is compared with, where the task compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden: Option<String>,
     /// What must be found.
     pub expected: String,
+}
+
+/// The one key that every layout has.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u32,
 }
 
 impl Manifest {
@@ -192,59 +179,88 @@ impl Manifest {
     /// # Errors
     /// What is wrong, in one text: where it cannot be read, or all values that are out of range.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let AnyFormat { format } = toml::from_str(text).map_err(|error| error.to_string())?;
+        if format != FORMAT {
+            return Err(format!("format is {format}, this program reads {FORMAT}: get the package that was made for this version"));
+        }
         let manifest: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let problems = manifest.problems();
+        let Problems(problems) = manifest.problems();
         if problems.is_empty() { Ok(manifest) } else { Err(problems.join("; ")) }
     }
 
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut need = |good: bool, what: &str| {
-            if !good {
-                problems.push(what.to_owned());
-            }
-        };
-        need(self.format == 1, "format must be 1");
+    fn problems(&self) -> Problems {
+        let mut problems = Problems(Vec::new());
+        let mut need = |good: bool, what: &str| problems.need(good, || what.to_owned());
         // They become the name of a folder.
         need(is_plain(&self.name), "name must be letters, digits, `-`, `_` and `.`, and begin with a letter or digit");
         need(is_plain(&self.version), "version must be letters, digits, `-`, `_` and `.`, and begin with a letter or digit");
         need(self.pixel_size_mm.is_finite() && self.pixel_size_mm > 0.0, "pixel_size_mm must be a positive number");
-        need(self.input.planes == [Plane::Test, Plane::Golden], "input.planes must be [\"test\", \"golden\"] for the task compare");
-        need(self.input.black < self.input.white, "input.black must be below input.white");
-        need(self.input.scale.is_finite() && self.input.scale != 0.0, "input.scale must be a number other than 0");
-        need(self.input.offset.is_finite(), "input.offset must be a number");
-        let stride = self.output.stride;
-        need((1..=64).contains(&stride), "output.stride must be 1 to 64");
-        let multiple = self.input.multiple;
-        need(
-            (1..=256).contains(&multiple) && multiple.is_multiple_of(stride.max(1)),
-            "input.multiple must be a multiple of output.stride up to 256",
-        );
-        let side = |side: u32| side >= multiple && side <= 8192 && side.is_multiple_of(multiple.max(1));
-        need(
-            side(self.input.width_max) && side(self.input.height_max),
-            "input.width_max and height_max must be multiples of input.multiple up to 8192",
-        );
-        let share = |value: f32| (0.0..=1.0).contains(&value) && value > 0.0;
-        need(share(self.decode.floor), "decode.floor must be above 0 and at most 1");
-        need(share(self.decode.nms_iou) && share(self.decode.nms_iou_across_classes), "decode.nms_iou… must be above 0 and at most 1");
-        need((1..=10_000).contains(&self.decode.findings_max), "decode.findings_max must be 1 to 10000");
         need((1..=255).contains(&self.class.len()), "there must be 1 to 255 classes");
         let names: BTreeSet<_> = self.class.iter().map(|class| class.name.as_str()).collect();
         need(names.len() == self.class.len() && !names.contains(""), "class names must differ and not be empty");
+        self.input.check(&mut problems);
+        self.task.check(&self.input, &mut problems);
         for class in &self.class {
-            let good = share(class.threshold) && class.threshold >= self.decode.floor;
-            need(good, &format!("the threshold of class {} must be between decode.floor and 1", class.name));
+            let good = (self.task.floor()..=1.0).contains(&class.threshold);
+            problems.need(good, || format!("the threshold of class {} must be between task.{}.floor and 1", class.name, self.task.name()));
         }
-        let tolerance = |value: f32, most: f32| value.is_finite() && value > 0.0 && value <= most;
-        need(tolerance(self.parity.score_tolerance, 0.1), "parity.score_tolerance must be above 0 and at most 0.1");
-        need(tolerance(self.parity.box_tolerance_pixels, 8.0), "parity.box_tolerance_pixels must be above 0 and at most 8");
-        need(!self.parity.board.is_empty(), "parity needs at least one board");
+        self.parity.check(&self.task, &mut problems);
         for name in self.files.keys() {
             let inside = !name.is_empty() && name.split('/').all(|part| !matches!(part, "" | "." | "..")) && !name.contains('\\');
-            need(inside, &format!("files: {name:?} is not a path below the package"));
+            problems.need(inside, || format!("files: {name:?} is not a path below the package"));
         }
         problems
+    }
+}
+
+impl Input {
+    fn check(&self, problems: &mut Problems) {
+        let mut need = |good: bool, what: &str| problems.need(good, || what.to_owned());
+        need(self.black < self.white, "input.black must be below input.white");
+        need(self.scale.is_finite() && self.scale != 0.0, "input.scale must be a number other than 0");
+        need(self.offset.is_finite(), "input.offset must be a number");
+        need((1..=256).contains(&self.multiple), "input.multiple must be 1 to 256");
+        let side = |side: u32| side >= self.multiple && side <= 8192 && side.is_multiple_of(self.multiple.max(1));
+        need(
+            side(self.width_max) && side(self.height_max),
+            "input.width_max and height_max must be multiples of input.multiple up to 8192",
+        );
+    }
+}
+
+impl Parity {
+    fn check(&self, task: &Task, problems: &mut Problems) {
+        let tolerance = |value: f32, most: f32| value.is_finite() && value > 0.0 && value <= most;
+        let mut need = |good: bool, what: &str| problems.need(good, || what.to_owned());
+        need(tolerance(self.score_tolerance, 0.1), "parity.score_tolerance must be above 0 and at most 0.1");
+        need(tolerance(self.box_tolerance_pixels, 8.0), "parity.box_tolerance_pixels must be above 0 and at most 8");
+        need(!self.piece.is_empty(), "parity needs at least one piece");
+        let named = |piece: &GoldenPiece| piece.golden.is_some() == task.needs_golden();
+        let what = if task.needs_golden() { "needs its golden picture" } else { "has no golden picture" };
+        need(self.piece.iter().all(named), &format!("parity: for the task {} every piece {what}", task.name()));
+    }
+}
+
+/// What is wrong with a manifest, all of it.
+pub(super) struct Problems(Vec<String>);
+
+impl Problems {
+    pub(super) fn need(&mut self, good: bool, what: impl FnOnce() -> String) {
+        if !good {
+            self.0.push(what());
+        }
+    }
+
+    /// A score or a share of an area: 0 would let everything through.
+    pub(super) fn share(&mut self, value: f32, at: &str, key: &str) {
+        self.need(value > 0.0 && value <= 1.0, || format!("{at}.{key} must be above 0 and at most 1"));
+    }
+
+    /// Cells of this many pixels must fill the input.
+    pub(super) fn stride(&mut self, stride: u32, input: &Input, at: &str) {
+        self.need((1..=64).contains(&stride) && input.multiple.is_multiple_of(stride), || {
+            format!("{at}.stride must be 1 to 64, and input.multiple a multiple of it")
+        });
     }
 }
 

@@ -4,8 +4,10 @@
 //! it has; what was hashed is kept in memory and is what runs, so a file swapped later changes nothing.
 
 mod manifest;
+mod task;
 
-pub use manifest::{ClassEntry, Decode, GoldenBoard, Input, Layout, Manifest, OperatingPoint, Output, Parity, Plane, Provenance, Task};
+pub use manifest::{ClassEntry, FORMAT, GoldenPiece, Input, Layout, Manifest, OperatingPoint, Parity, Plane, Provenance};
+pub use task::{Boxes, Grid, Head, Task};
 
 use crate::picture::{Picture, PictureError};
 use station::inspection::{Finding, ModelRef};
@@ -67,14 +69,14 @@ pub enum PackageError {
         /// The file.
         name: String,
     },
-    /// A golden board cannot be used.
-    #[error("a golden board cannot be used")]
+    /// A golden piece cannot be used.
+    #[error("a golden piece cannot be used")]
     Golden(
         /// What is wrong with it.
         #[from]
         PictureError,
     ),
-    /// The expected findings of a golden board cannot be read.
+    /// The expected findings of a golden piece cannot be read.
     #[error("{} is not a list of findings", .path.display())]
     Expected {
         /// The file.
@@ -85,15 +87,15 @@ pub enum PackageError {
     },
 }
 
-/// A golden board with what the model must find on it.
+/// A golden piece with what the model must find on it.
 #[derive(Debug, Clone)]
 pub struct Golden {
     /// Name of its test picture in the package.
     pub name: String,
     /// The piece.
     pub test: Picture,
-    /// What it is compared with.
-    pub golden: Arc<Picture>,
+    /// What it is compared with, where the task compares.
+    pub golden: Option<Arc<Picture>>,
     /// What must be found, best score first.
     pub expected: Vec<Finding>,
 }
@@ -135,12 +137,12 @@ impl Package {
         };
         let weights: Arc<[u8]> = listed(WEIGHTS)?.into();
         let mut goldens = Vec::new();
-        for board in &manifest.parity.board {
+        for piece in &manifest.parity.piece {
             let picture = |name: &str| Ok::<_, PackageError>(Picture::decode(&folder.join(name).display().to_string(), listed(name)?)?);
-            let expected = serde_json::from_slice(listed(&board.expected)?)
-                .map_err(|source| PackageError::Expected { path: folder.join(&board.expected), source })?;
-            let (test, golden) = (picture(&board.test)?, Arc::new(picture(&board.golden)?));
-            goldens.push(Golden { name: board.test.clone(), test, golden, expected });
+            let expected = serde_json::from_slice(listed(&piece.expected)?)
+                .map_err(|source| PackageError::Expected { path: folder.join(&piece.expected), source })?;
+            let (test, golden) = (picture(&piece.test)?, piece.golden.as_deref().map(picture).transpose()?.map(Arc::new));
+            goldens.push(Golden { name: piece.test.clone(), test, golden, expected });
         }
         let package = format!("{}@{}", manifest.name, manifest.version);
         let model = Arc::new(ModelRef { package, weights: Digest::of(&weights) });
@@ -165,7 +167,7 @@ impl Package {
         self.manifest.class.iter().map(|class| DefectClass { name: class.name.clone(), threshold: class.threshold }).collect()
     }
 
-    /// The golden boards.
+    /// The golden pieces.
     #[must_use]
     pub fn goldens(&self) -> &[Golden] {
         &self.goldens

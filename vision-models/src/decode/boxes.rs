@@ -1,77 +1,71 @@
-//! From the model's grid of scores and distances to findings.
-//!
-//! Invariants: nonsense in the output (NaN, infinity, a score beyond 0…1, a negative distance, a wrong shape) is an error
-//! and never an empty list; findings come best score first, and the same output always gives the same list.
+//! Boxes: from a grid of scores and distances to findings, of which the best of each place stays.
 
-use crate::package::{Decode, Output as Names};
+use super::{DecodeError, Looker, Wanted, check_shape, check_values, is_score, order, signed};
+use crate::package::{Boxes, Grid};
 use crate::prepare::Geometry;
 use crate::runtime::Output;
 use crate::score::overlap;
 use station::inspection::{ClassId, Finding, PixelBox};
-use thiserror::Error;
 
-/// Scores of a sigmoid may leave 0…1 by rounding, not by more.
-const ROUNDING: f32 = 1e-3;
-
-/// Why a model's output is refused.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum DecodeError {
-    /// An output has another shape than it must have.
-    #[error("output {name} has shape {found:?}, it should be {expected:?}")]
-    Shape {
-        /// The output.
-        name: String,
-        /// What it has.
-        found: Vec<i64>,
-        /// What it should have.
-        expected: Vec<i64>,
-    },
-    /// An output holds a number that cannot be one.
-    #[error("output {name} holds {value} at {index}")]
-    Nonsense {
-        /// The output.
-        name: String,
-        /// The number.
-        value: f32,
-        /// Its place in the output.
-        index: usize,
-    },
+/// Looks at a grid of cells.
+pub(super) struct GridLooker {
+    grid: Grid,
+    rules: Boxes,
+    classes: usize,
 }
 
-/// Turns the output for one frame into findings in the frame's pixels.
-pub(crate) fn decode(
-    scores: Output<'_>,
-    boxes: Output<'_>,
-    names: &Names,
-    rules: &Decode,
-    classes: usize,
-    geometry: &Geometry,
-) -> Result<Vec<Finding>, DecodeError> {
-    let (columns, rows) = (geometry.input.0 / names.stride, geometry.input.1 / names.stride);
-    let cells = usize::try_from(u64::from(columns) * u64::from(rows)).unwrap_or(usize::MAX);
-    check_shape(&names.scores, scores, classes, rows, columns)?;
-    check_shape(&names.boxes, boxes, 4, rows, columns)?;
-    check_values(&names.scores, scores.values, |score| (-ROUNDING..=1.0 + ROUNDING).contains(&score))?;
-    check_values(&names.boxes, boxes.values, |distance| distance.is_finite() && distance >= 0.0)?;
-    let mut found = Vec::new();
-    for cell in 0..cells {
-        let best = (0..classes).map(|class| (class, scores.values[class * cells + cell])).max_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((class, score)) = best.filter(|(_, score)| *score >= rules.floor) else { continue };
-        let side = |plane: usize| boxes.values[plane * cells + cell];
-        let (x, y) = middle(cell, columns, names.stride);
-        let bounds = PixelBox { x1: x - side(0), y1: y - side(1), x2: x + side(2), y2: y + side(3) };
-        let class = ClassId(u8::try_from(class + 1).unwrap_or(u8::MAX));
-        found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds });
+impl GridLooker {
+    pub(super) const fn new(grid: Grid, rules: Boxes, classes: usize) -> Self {
+        Self { grid, rules, classes }
     }
-    let mut kept = suppress(found, rules);
-    kept.retain_mut(|finding| match geometry.to_frame(&finding.bounds) {
+
+    /// Findings in pixels of the input, one for each cell that is above the floor.
+    fn cells(&self, [scores, boxes]: [Output<'_>; 2], (columns, rows): (u32, u32)) -> Result<Vec<Finding>, DecodeError> {
+        let Grid { scores: scores_name, boxes: boxes_name, stride } = &self.grid;
+        let classes = self.classes;
+        let cells = usize::try_from(u64::from(columns) * u64::from(rows)).unwrap_or(usize::MAX);
+        check_shape(scores_name, scores, &[1, signed(classes), rows.into(), columns.into()])?;
+        check_shape(boxes_name, boxes, &[1, 4, rows.into(), columns.into()])?;
+        check_values(scores_name, scores.values, is_score)?;
+        check_values(boxes_name, boxes.values, |distance| distance.is_finite() && distance >= 0.0)?;
+        let mut found = Vec::new();
+        for cell in 0..cells {
+            let best = (0..classes).map(|class| (class, scores.values[class * cells + cell])).max_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((class, score)) = best.filter(|(_, score)| *score >= self.rules.floor) else { continue };
+            let side = |plane: usize| boxes.values[plane * cells + cell];
+            let (x, y) = middle(cell, columns, *stride);
+            let bounds = PixelBox { x1: x - side(0), y1: y - side(1), x2: x + side(2), y2: y + side(3) };
+            let class = ClassId(u8::try_from(class + 1).unwrap_or(u8::MAX));
+            found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds });
+        }
+        Ok(found)
+    }
+}
+
+impl Looker for GridLooker {
+    fn outputs(&self) -> Vec<Wanted> {
+        let wanted = |name: &String, planes| Wanted { name: name.clone(), shape: vec![planes, -1, -1] };
+        vec![wanted(&self.grid.scores, signed(self.classes)), wanted(&self.grid.boxes, 4)]
+    }
+
+    fn findings(&mut self, outputs: &[Output<'_>], geometry: &Geometry) -> Result<Vec<Finding>, DecodeError> {
+        let &[scores, boxes] = outputs else { return Err(DecodeError::Missing { wanted: 2, given: outputs.len() }) };
+        let size = (geometry.input.0 / self.grid.stride, geometry.input.1 / self.grid.stride);
+        let found = self.cells([scores, boxes], size)?;
+        Ok(on_the_frame(suppress(found, &self.rules), geometry))
+    }
+}
+
+/// Findings of the input as findings of the frame; what lies beside it is none.
+pub(super) fn on_the_frame(mut found: Vec<Finding>, geometry: &Geometry) -> Vec<Finding> {
+    found.retain_mut(|finding| match geometry.to_frame(&finding.bounds) {
         Some(bounds) => {
             finding.bounds = bounds;
             true
         }
         None => false,
     });
-    Ok(kept)
+    found
 }
 
 /// The middle of a cell in pixels of the input.
@@ -83,7 +77,7 @@ fn middle(cell: usize, columns: u32, stride: u32) -> (f32, f32) {
 }
 
 /// Of findings that lie on each other the best one stays.
-fn suppress(mut found: Vec<Finding>, rules: &Decode) -> Vec<Finding> {
+pub(super) fn suppress(mut found: Vec<Finding>, rules: &Boxes) -> Vec<Finding> {
     found.sort_by(order);
     let mut kept: Vec<Finding> = Vec::new();
     let most = usize::try_from(rules.findings_max).unwrap_or(usize::MAX);
@@ -102,32 +96,10 @@ fn suppress(mut found: Vec<Finding>, rules: &Decode) -> Vec<Finding> {
     kept
 }
 
-/// Best score first; equal scores by place, so that the order never depends on anything else.
-fn order(a: &Finding, b: &Finding) -> std::cmp::Ordering {
-    let place = |f: &Finding| [f.bounds.y1, f.bounds.x1, f.bounds.y2, f.bounds.x2];
-    let by_place = || place(a).iter().zip(place(b)).map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne());
-    b.score.total_cmp(&a.score).then_with(|| by_place().unwrap_or(std::cmp::Ordering::Equal)).then_with(|| a.class.cmp(&b.class))
-}
-
-fn check_shape(name: &str, output: Output<'_>, planes: usize, rows: u32, columns: u32) -> Result<(), DecodeError> {
-    let expected = vec![1, i64::try_from(planes).unwrap_or(i64::MAX), i64::from(rows), i64::from(columns)];
-    if output.shape == expected {
-        Ok(())
-    } else {
-        Err(DecodeError::Shape { name: name.to_owned(), found: output.shape.to_vec(), expected })
-    }
-}
-
-fn check_values(name: &str, values: &[f32], good: impl Fn(f32) -> bool) -> Result<(), DecodeError> {
-    match values.iter().position(|value| !good(*value)) {
-        None => Ok(()),
-        Some(index) => Err(DecodeError::Nonsense { name: name.to_owned(), value: values[index], index }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::package::Head;
     use crate::prepare::tests::{geometry, layout};
 
     const COLUMNS: usize = 8;
@@ -135,12 +107,10 @@ mod tests {
     const SHAPE: [i64; 4] = [1, 2, 4, 8];
     const BOX_SHAPE: [i64; 4] = [1, 4, 4, 8];
 
-    fn names() -> Names {
-        Names { scores: "prob".to_owned(), boxes: "ltrb".to_owned(), stride: 8 }
-    }
-
-    fn rules() -> Decode {
-        Decode { floor: 0.1, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10 }
+    fn grid_looker() -> GridLooker {
+        let grid = Grid { scores: "prob".to_owned(), boxes: "ltrb".to_owned(), stride: 8 };
+        let head = Head::Grid(grid.clone());
+        GridLooker::new(grid, Boxes { floor: 0.1, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10, head }, 2)
     }
 
     /// Two classes on a grid of 8 x 4 cells (64 x 32 pixels) in which `cells` have a score and distances.
@@ -158,7 +128,7 @@ mod tests {
 
     fn run(scores: &[f32], boxes: &[f32]) -> Result<Vec<Finding>, DecodeError> {
         let (scores, boxes) = (Output { shape: &SHAPE, values: scores }, Output { shape: &BOX_SHAPE, values: boxes });
-        decode(scores, boxes, &names(), &rules(), 2, &geometry((64, 32), &layout()))
+        grid_looker().findings(&[scores, boxes], &geometry((64, 32), &layout()))
     }
 
     fn finding(class: u8, score: f32, [x1, y1, x2, y2]: [f32; 4]) -> Finding {
@@ -210,7 +180,7 @@ mod tests {
         let (scores, boxes) = grid(&[]);
         let turned = [1, 2, 8, 4];
         let (scores, boxes) = (Output { shape: &turned, values: &scores }, Output { shape: &BOX_SHAPE, values: &boxes });
-        let result = decode(scores, boxes, &names(), &rules(), 2, &geometry((64, 32), &layout()));
+        let result = grid_looker().findings(&[scores, boxes], &geometry((64, 32), &layout()));
         assert!(matches!(result, Err(DecodeError::Shape { .. })));
     }
 

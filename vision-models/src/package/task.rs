@@ -1,0 +1,103 @@
+//! What a model does: a task says what comes out of its model, and how findings are made of that.
+//!
+//! Each task is a table of the manifest, `[task.compare]` or `[task.detect]`; `decode` has the code that goes with it.
+
+use super::manifest::{Input, Plane, Problems};
+use serde::{Deserialize, Serialize};
+
+/// What a model does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Compares a piece with a golden picture and boxes what differs.
+    Compare(Boxes),
+    /// Boxes faults on the picture of a piece alone.
+    Detect(Boxes),
+}
+
+/// A task whose findings are boxes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boxes {
+    /// Scores below this are not even findings.
+    pub floor: f32,
+    /// Of two findings of one class that overlap by more than this (intersection over union), the better one stays.
+    pub nms_iou: f32,
+    /// The same for findings of different classes: one place, one fault.
+    pub nms_iou_across_classes: f32,
+    /// At most this many findings of one piece are kept, the best ones.
+    pub findings_max: u32,
+    /// How the model puts boxes out.
+    pub head: Head,
+}
+
+/// How a model puts boxes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// Our own models: one cell per `stride` pixels in both directions.
+    Grid(Grid),
+}
+
+/// A grid of cells, each with a score per class and one box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grid {
+    /// Name of the scores: one plane per class, 0…1.
+    pub scores: String,
+    /// Name of the boxes: four planes, distance in pixels from the cell's middle to left, top, right and bottom.
+    pub boxes: String,
+    /// Pixels per cell.
+    pub stride: u32,
+}
+
+impl Task {
+    /// The task's name, as in the manifest.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Compare(_) => "compare",
+            Self::Detect(_) => "detect",
+        }
+    }
+
+    /// Scores below this are not even findings, so that no threshold may lie below it.
+    #[must_use]
+    pub const fn floor(&self) -> f32 {
+        match self {
+            Self::Compare(boxes) | Self::Detect(boxes) => boxes.floor,
+        }
+    }
+
+    /// True if every picture is looked at beside a golden one.
+    #[must_use]
+    pub const fn needs_golden(&self) -> bool {
+        matches!(self, Self::Compare(_))
+    }
+
+    /// What is wrong with the task, and with the input for this task.
+    pub(super) fn check(&self, input: &Input, problems: &mut Problems) {
+        let planes: &[Plane] = if self.needs_golden() { &[Plane::Test, Plane::Golden] } else { &[Plane::Test] };
+        problems.need(input.planes == planes, || format!("input.planes must be {} for the task {}", names(planes), self.name()));
+        match self {
+            Self::Compare(boxes) | Self::Detect(boxes) => boxes.check(input, &format!("task.{}", self.name()), problems),
+        }
+    }
+}
+
+impl Boxes {
+    fn check(&self, input: &Input, at: &str, problems: &mut Problems) {
+        problems.share(self.floor, at, "floor");
+        problems.share(self.nms_iou, at, "nms_iou");
+        problems.share(self.nms_iou_across_classes, at, "nms_iou_across_classes");
+        problems.need((1..=10_000).contains(&self.findings_max), || format!("{at}.findings_max must be 1 to 10000"));
+        match &self.head {
+            Head::Grid(grid) => problems.stride(grid.stride, input, &format!("{at}.head.grid")),
+        }
+    }
+}
+
+fn names(planes: &[Plane]) -> String {
+    let names: Vec<_> = planes.iter().map(|plane| format!("\"{}\"", plane.name())).collect();
+    format!("[{}]", names.join(", "))
+}
