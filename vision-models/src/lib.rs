@@ -3,7 +3,7 @@
 //! A `camera` fills a `frame` from a pool; a `detector` prepares it, runs the model of a `package` and decodes what the
 //! model says into a `station::inspection::Inspection`. `boards` draws pieces whose faults are known, `score` compares.
 //!
-//! OpenCV is known to `prepare` alone, ONNX Runtime to `runtime` alone. Pixels never leave this crate but as a JPEG.
+//! OpenCV is known to `prepare` alone, ONNX Runtime to `runtime` alone, ONNX files to `onnx` alone. Pixels never leave this crate but as a JPEG.
 
 pub mod boards;
 pub mod camera;
@@ -11,6 +11,7 @@ pub mod decode;
 pub mod detector;
 pub mod evaluate;
 pub mod frame;
+pub mod onnx;
 pub mod package;
 pub mod picture;
 pub mod prepare;
