@@ -4,7 +4,7 @@
 //! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
 use crate::decode::{DecodeError, Looker, Wanted, looker};
-use crate::frame::{Frame, MonoClock};
+use crate::frame::{Frame, MonoClock, PixelFormat};
 use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
 use crate::prepare::{Grey, PrepareError, Preparer};
@@ -32,6 +32,14 @@ pub enum DetectorError {
         #[from]
         DecodeError,
     ),
+    /// The model reads another kind of picture.
+    #[error("the camera delivers {found:?} pictures, and the model reads {expected:?}")]
+    Format {
+        /// What the camera delivers.
+        found: PixelFormat,
+        /// What the model reads.
+        expected: PixelFormat,
+    },
     /// The detector was told to fail.
     #[error("the detector was told to fail")]
     Told,
@@ -170,8 +178,11 @@ impl Detector {
     /// # Errors
     /// If the frame cannot be prepared, or if the model fails or answers nonsense.
     pub fn inspect(&mut self, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Result<Inspection, DetectorError> {
+        if frame.format() != PixelFormat::Mono8 {
+            return Err(DetectorError::Format { found: frame.format(), expected: PixelFormat::Mono8 });
+        }
         let test = Grey { width: frame.width(), height: frame.height(), pixels: frame.pixels() };
-        let (findings, mut micros) = self.look(test, Some(frame.golden()))?;
+        let (findings, mut micros) = self.look(test, frame.golden().map(|golden| &**golden))?;
         micros.capture = frame.shot().capture_micros;
         Ok(Inspection {
             // Known to whoever triggered the camera.

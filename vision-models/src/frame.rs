@@ -4,6 +4,7 @@
 //! the pool never grows, so a line that falls behind runs out of frames (and says so) instead of out of memory.
 
 use crate::picture::{Picture, PictureError, area, encode_jpeg};
+use serde::{Deserialize, Serialize};
 use station::units::Digest;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,6 +70,36 @@ impl Drop for Blank {
     }
 }
 
+/// How the bytes of a picture are to be read, row by row without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PixelFormat {
+    /// 8 bits grey.
+    #[default]
+    Mono8,
+    /// 8 bits each of red, green and blue, in this order.
+    Rgb8,
+    /// 8 bits each of blue, green and red, in this order (OpenCV's).
+    Bgr8,
+}
+
+impl PixelFormat {
+    /// Bytes of one pixel.
+    #[must_use]
+    pub const fn channels(self) -> usize {
+        match self {
+            Self::Mono8 => 1,
+            Self::Rgb8 | Self::Bgr8 => 3,
+        }
+    }
+
+    /// Bytes of a picture of this size, or `None` where a side is 0 or beyond the limit.
+    #[must_use]
+    pub fn bytes(self, width: u32, height: u32) -> Option<usize> {
+        area(width, height).map(|pixels| pixels * self.channels())
+    }
+}
+
 /// What a camera tells about a picture besides its pixels.
 #[derive(Debug, Clone)]
 pub struct Shot {
@@ -76,17 +107,19 @@ pub struct Shot {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// How its bytes are to be read.
+    pub format: PixelFormat,
     /// The camera's own frame number.
     pub number: u64,
     /// When it was taken, by the clock that never steps.
     pub mono_micros: u64,
     /// Trigger to frame in memory, in microseconds.
     pub capture_micros: u64,
-    /// The faultless picture it is compared with.
-    pub golden: Arc<Picture>,
+    /// The faultless picture it is compared with, if the camera has one: always grey.
+    pub golden: Option<Arc<Picture>>,
 }
 
-/// One picture of one piece: 8 bits grey, row by row.
+/// One picture of one piece, row by row.
 #[derive(Debug)]
 pub struct Frame {
     blank: Blank,
@@ -96,12 +129,12 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Seals the first `width * height` bytes of a buffer as a frame.
+    /// Seals the first `width * height * channels` bytes of a buffer as a frame.
     ///
     /// # Errors
     /// If the buffer is smaller than the picture, or a side is 0.
     pub fn seal(blank: Blank, shot: Shot) -> Result<Self, PictureError> {
-        let fits = area(shot.width, shot.height).filter(|bytes| *bytes <= blank.buffer.len());
+        let fits = shot.format.bytes(shot.width, shot.height).filter(|bytes| *bytes <= blank.buffer.len());
         let bytes = fits.ok_or_else(|| PictureError::Content {
             what: format!("frame {} of {}x{}", shot.number, shot.width, shot.height),
             why: format!("a frame buffer has {} bytes", blank.buffer.len()),
@@ -134,6 +167,12 @@ impl Frame {
         self.shot.height
     }
 
+    /// How the pixels are to be read.
+    #[must_use]
+    pub const fn format(&self) -> PixelFormat {
+        self.shot.format
+    }
+
     /// The camera's own frame number.
     #[must_use]
     pub const fn number(&self) -> u64 {
@@ -146,18 +185,18 @@ impl Frame {
         self.digest
     }
 
-    /// The faultless picture it is compared with.
+    /// The faultless picture it is compared with, if the camera has one.
     #[must_use]
-    pub const fn golden(&self) -> &Arc<Picture> {
-        &self.shot.golden
+    pub const fn golden(&self) -> Option<&Arc<Picture>> {
+        self.shot.golden.as_ref()
     }
 
-    /// The frame as the bytes of a grey JPEG file; `quality` 1…100.
+    /// The frame as the bytes of a JPEG file; `quality` 1…100.
     ///
     /// # Errors
     /// If the encoder refuses it.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
-        encode_jpeg(self.pixels(), self.width(), self.height(), quality)
+        encode_jpeg(self.pixels(), self.format(), self.width(), self.height(), quality)
     }
 }
 
@@ -169,14 +208,17 @@ mod tests {
     fn the_pool_never_grows_and_gets_its_buffers_back() {
         let golden = Arc::new(Picture::new(4, 2, vec![255; 8]).unwrap());
         let pool = FramePool::new(2, 8);
-        let shot = Shot { width: 4, height: 2, number: 1, mono_micros: 5, capture_micros: 0, golden };
+        let format = PixelFormat::Mono8;
+        let shot = Shot { width: 4, height: 2, format, number: 1, mono_micros: 5, capture_micros: 0, golden: Some(golden) };
         let mut blank = pool.take().unwrap();
         blank.bytes_mut().fill(7);
         let frame = Frame::seal(blank, shot.clone()).unwrap();
         assert_eq!(frame.digest(), Digest::of(&[7; 8]));
         let other = pool.take().unwrap();
         assert!(pool.take().is_none());
-        assert!(Frame::seal(other, Shot { height: 3, ..shot }).unwrap_err().to_string().contains("8 bytes"));
+        assert!(Frame::seal(other, Shot { height: 3, ..shot.clone() }).unwrap_err().to_string().contains("8 bytes"));
+        let coloured = Shot { format: PixelFormat::Rgb8, ..shot };
+        assert!(Frame::seal(pool.take().unwrap(), coloured).unwrap_err().to_string().contains("8 bytes"), "24 bytes are needed");
         drop(frame);
         assert_eq!(pool.free(), 2);
     }

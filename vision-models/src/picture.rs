@@ -3,6 +3,7 @@
 //! OpenCV's own readers would draw 244 shared libraries into the process, so no picture ever passes through them.
 //! Invariant: a `Picture` holds exactly `width * height` bytes, row by row, 8 bits grey, origin at the top left corner.
 
+use crate::frame::PixelFormat;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,7 @@ impl Picture {
     /// # Errors
     /// If the encoder refuses it.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
-        encode_jpeg(&self.pixels, self.width, self.height, quality)
+        encode_jpeg(&self.pixels, PixelFormat::Mono8, self.width, self.height, quality)
     }
 }
 
@@ -132,13 +133,18 @@ pub(crate) fn area(width: u32, height: u32) -> Option<usize> {
     (good(width) && good(height)).then(|| usize::try_from(u64::from(width) * u64::from(height)).ok())?
 }
 
-pub(crate) fn encode_jpeg(pixels: &[u8], width: u32, height: u32, quality: u8) -> Result<Vec<u8>, PictureError> {
+pub(crate) fn encode_jpeg(pixels: &[u8], format: PixelFormat, width: u32, height: u32, quality: u8) -> Result<Vec<u8>, PictureError> {
     let content = |why: String| PictureError::Content { what: format!("the {width}x{height} JPEG to write"), why };
     let sides = u16::try_from(width).ok().zip(u16::try_from(height).ok());
     let (columns, rows) = sides.ok_or_else(|| content("a side is too long".to_owned()))?;
     let mut out = Vec::with_capacity(pixels.len() / 4);
     let encoder = jpeg_encoder::Encoder::new(&mut out, quality.clamp(1, 100));
-    encoder.encode(pixels, columns, rows, jpeg_encoder::ColorType::Luma).map_err(|error| content(error.to_string()))?;
+    let colours = match format {
+        PixelFormat::Mono8 => jpeg_encoder::ColorType::Luma,
+        PixelFormat::Rgb8 => jpeg_encoder::ColorType::Rgb,
+        PixelFormat::Bgr8 => jpeg_encoder::ColorType::Bgr,
+    };
+    encoder.encode(pixels, columns, rows, colours).map_err(|error| content(error.to_string()))?;
     Ok(out)
 }
 

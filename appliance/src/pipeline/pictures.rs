@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::pipeline::note::tests::setup;
     use crossbeam::channel::bounded;
-    use vision_models::frame::{FramePool, Shot};
+    use vision_models::frame::{FramePool, PixelFormat, Shot};
 
     #[test]
     fn a_picture_is_kept_for_its_verdict_or_because_the_plc_asks() {
@@ -110,7 +110,6 @@ mod tests {
         let gallery = Gallery::new(Arc::clone(&images), false);
         let recipe = setup().recipe;
         let pool = FramePool::new(4, 64);
-        let golden = Arc::new(vision_models::picture::Picture::new(8, 8, vec![0; 64]).unwrap());
         let (sender, looked) = bounded(4);
         let digests: Vec<_> = [(Verdict::Pass, false), (Verdict::Pass, true), (Verdict::Hold, false)]
             .into_iter()
@@ -118,8 +117,8 @@ mod tests {
             .map(|((verdict, retain), number)| {
                 let mut blank = pool.take().unwrap();
                 blank.bytes_mut().fill(number);
-                let shot =
-                    Shot { width: 8, height: 8, number: u64::from(number), mono_micros: 0, capture_micros: 0, golden: Arc::clone(&golden) };
+                let format = PixelFormat::Mono8;
+                let shot = Shot { width: 8, height: 8, format, number: number.into(), mono_micros: 0, capture_micros: 0, golden: None };
                 let frame = Frame::seal(blank, shot).unwrap();
                 let (piece, image) = (PieceId(u32::from(number)), frame.digest());
                 let clean = Inspection {

@@ -5,7 +5,7 @@
 //! line: `x1 y1 x2 y2 class`. Piece 1 is the first picture; after the last one it starts again.
 
 use super::{Camera, CameraError, CameraFaults, Counter, GroundTruth, STALE_MEMORY};
-use crate::frame::{Frame, FramePool, MonoClock, Shot};
+use crate::frame::{Frame, FramePool, MonoClock, PixelFormat, Shot};
 use crate::picture::{Picture, PictureError, decode_jpeg_into, read_bytes};
 use crate::score::TruthBox;
 use station::inspection::{ClassId, PixelBox};
@@ -110,10 +110,11 @@ impl Camera for BoardFolder {
         let shot = Shot {
             width,
             height,
+            format: PixelFormat::Mono8,
             number: taking.number,
             mono_micros: taking.mono_micros,
             capture_micros: (self.clock)().saturating_sub(start),
-            golden: Arc::new(golden),
+            golden: Some(Arc::new(golden)),
         };
         Frame::seal(blank, shot).map_err(picture)
     }
@@ -197,7 +198,7 @@ mod tests {
         let pool = FramePool::new(1, camera.frame_bytes().unwrap());
         for (piece, grey) in [(1_u32, 0_u8), (3, 20), (17, 160), (18, 0)] {
             let frame = camera.grab(PieceId(piece), &pool).unwrap();
-            assert_eq!((frame.width(), frame.height(), frame.golden().pixels()[0]), (16, 8, 255));
+            assert_eq!((frame.width(), frame.height(), frame.golden().unwrap().pixels()[0]), (16, 8, 255));
             assert!(frame.pixels()[64].abs_diff(grey) < 4, "piece {piece}: {}", frame.pixels()[64]);
         }
         let truth = camera.index().truth(PieceId(18));

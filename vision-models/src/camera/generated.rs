@@ -2,7 +2,7 @@
 
 use super::{Camera, CameraError, CameraFaults, Counter, GroundTruth};
 use crate::boards::{BOARD_SIDE, Boards, SIDE};
-use crate::frame::{Frame, FramePool, MonoClock, Shot};
+use crate::frame::{Frame, FramePool, MonoClock, PixelFormat, Shot};
 use crate::picture::PictureError;
 use crate::score::TruthBox;
 use station::piece::PieceId;
@@ -47,10 +47,11 @@ impl Camera for GeneratedBoards {
         let shot = Shot {
             width: BOARD_SIDE,
             height: BOARD_SIDE,
+            format: PixelFormat::Mono8,
             number: taking.number,
             mono_micros: taking.mono_micros,
             capture_micros: (self.clock)().saturating_sub(start),
-            golden: Arc::clone(self.boards.golden(taking.piece)),
+            golden: Some(Arc::clone(self.boards.golden(taking.piece))),
         };
         Frame::seal(blank, shot).map_err(|source| self.error(piece, source))
     }

@@ -68,9 +68,7 @@ impl<C: Camera> Camera for Watched<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Shot;
-    use crate::picture::Picture;
-    use std::sync::Arc;
+    use crate::frame::{PixelFormat, Shot};
 
     /// A source that delivers exactly what it is given: number, stamp, grey level.
     struct Script(std::vec::IntoIter<(u64, u64, u8)>);
@@ -84,8 +82,8 @@ mod tests {
             let (number, mono_micros, grey) = self.0.next().expect("the script is long enough");
             let mut blank = pool.take().ok_or(CameraError::Pool)?;
             blank.bytes_mut().fill(grey);
-            let golden = Arc::new(Picture::new(2, 2, vec![0; 4]).unwrap());
-            Ok(Frame::seal(blank, Shot { width: 2, height: 2, number, mono_micros, capture_micros: 0, golden }).unwrap())
+            let format = PixelFormat::Mono8;
+            Ok(Frame::seal(blank, Shot { width: 2, height: 2, format, number, mono_micros, capture_micros: 0, golden: None }).unwrap())
         }
     }
 
