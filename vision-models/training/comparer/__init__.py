@@ -1,0 +1,1 @@
+"""Trains the comparer of bare printed circuit boards; see README.md beside this folder."""
