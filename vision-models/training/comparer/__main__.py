@@ -2,15 +2,27 @@
 
 import argparse
 
-from . import train
+from . import choose, collect, evaluate, export, package, quantise, report, train
+
+STEPS = {
+    "collect": collect,
+    "train": train,
+    "export": export,
+    "quantise": quantise,
+    "evaluate": evaluate,
+    "report": report,
+    "choose": choose,
+    "package": package,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="comparer", description=__doc__)
-    steps = parser.add_subparsers(required=True)
-    one = steps.add_parser("train", help=train.__doc__)
-    train.arguments(one)
-    one.set_defaults(main=train.main)
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+    for name, step in STEPS.items():
+        one = steps.add_parser(name, help=step.__doc__.splitlines()[0], description=step.__doc__)
+        step.arguments(one)
+        one.set_defaults(main=step.main)
     options = parser.parse_args()
     options.main(options)
 

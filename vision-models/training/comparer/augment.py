@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CROP = 320
+CROP = 256
 TILE = CROP // 2
 MARGIN = 4  # golden boards are cut this much wider, to be laid off by some pixels
 
@@ -24,9 +24,10 @@ EXCHANGED = np.array([0, 2, 1, 4, 3, 0, 0], np.float32)
 class Chances:
     """How often each variation is made."""
 
-    mosaic: float = 0.5
+    mosaic: float = 0.6
     at_fault: float = 0.8
     drawn: float = 0.15
+    scribbled: float = 0.30
     clean: float = 0.08
     invert: float = 0.12
     exchange: float = 0.10
@@ -78,11 +79,19 @@ def thicken(picture, rng):
 
 
 class Cutter:
-    """Cuts samples out of `boards`; `drawn` are boards of the generator, taken less often."""
+    """Cuts samples out of `boards`, and less often out of boards of the generator and of boards with scribbled faults."""
 
-    def __init__(self, boards, drawn, rng, chances=None):
-        self.boards, self.drawn, self.rng = boards, drawn, rng
+    def __init__(self, boards, drawn, rng, chances=None, scribbled=()):
+        self.boards, self.drawn, self.scribbled, self.rng = boards, drawn, scribbled, rng
         self.chances = chances or Chances()
+
+    def pool(self):
+        lot = self.rng.random()
+        if lot < self.chances.drawn and self.drawn:
+            return self.drawn
+        if self.chances.drawn <= lot < self.chances.drawn + self.chances.scribbled and self.scribbled:
+            return self.scribbled
+        return self.boards
 
     def sample(self):
         if self.rng.random() >= self.chances.mosaic:
@@ -98,7 +107,7 @@ class Cutter:
 
     def cut(self, size):
         rng, chances = self.rng, self.chances
-        pool = self.drawn if self.drawn and rng.random() < chances.drawn else self.boards
+        pool = self.pool()
         board = pool[rng.integers(len(pool))]
         boxes = board.boxes.copy()
         left, top = self.corner(boxes, size, board.pictures.shape[1])
@@ -148,12 +157,16 @@ class Cutter:
 
 def spread(picture, pick):
     """Each pixel becomes the whitest (or blackest) of its 3 x 3 neighbourhood."""
-    rows = picture.copy()
-    pick(rows[:, 1:], picture[:, :-1], out=rows[:, 1:])
-    pick(rows[:, :-1], picture[:, 1:], out=rows[:, :-1])
-    both = rows.copy()
-    pick(both[1:], rows[:-1], out=both[1:])
-    pick(both[:-1], rows[1:], out=both[:-1])
+    rows = np.empty_like(picture)
+    pick(picture[:, :-2], picture[:, 1:-1], out=rows[:, 1:-1])
+    pick(rows[:, 1:-1], picture[:, 2:], out=rows[:, 1:-1])
+    pick(picture[:, 0], picture[:, 1], out=rows[:, 0])
+    pick(picture[:, -1], picture[:, -2], out=rows[:, -1])
+    both = np.empty_like(picture)
+    pick(rows[:-2], rows[1:-1], out=both[1:-1])
+    pick(both[1:-1], rows[2:], out=both[1:-1])
+    pick(rows[0], rows[1], out=both[0])
+    pick(rows[-1], rows[-2], out=both[-1])
     return both
 
 

@@ -47,12 +47,12 @@ def planes(image):
 
 
 class Comparer(nn.Module):
-    def __init__(self, classes=6, widths=(48, 64, 96), stem=32, head=48):
+    def __init__(self, classes=6, widths=(48, 64, 96), stem=(16, 32), head=48):
         super().__init__()
         fine, middle, coarse = widths
-        # Tiles of 4 x 4 pixels: every pixel is seen, and the costly full resolution is left at once.
-        self.stem = nn.Sequential(nn.Conv2d(PLANES, stem, 4, 4, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True))
-        self.down8 = nn.Sequential(block(stem, fine, 3, 2), Residual(fine))
+        # Two narrow steps, because one or two pixels of copper decide between a bite and an open, a spur and a short.
+        self.stem = nn.Sequential(block(PLANES, stem[0], 3, 2), block(stem[0], stem[1], 3, 2))
+        self.down8 = nn.Sequential(block(stem[1], fine, 3, 2), Residual(fine))
         self.down16 = nn.Sequential(block(fine, middle, 3, 2), Residual(middle))
         self.down32 = nn.Sequential(block(middle, coarse, 3, 2), Residual(coarse))
         self.lift32 = block(coarse, middle, 1)

@@ -20,6 +20,7 @@ from .net import Comparer, REACHES
 def arguments(parser):
     parser.add_argument("--data", required=True, help="stem of the collected DeepPCB pictures")
     parser.add_argument("--drawn", help="stem of the collected drawn boards")
+    parser.add_argument("--scribbled", help="stem of the collected boards with scribbled faults")
     parser.add_argument("--run", required=True, type=Path, help="folder of this run")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float)
@@ -79,11 +80,12 @@ class Run:
         hidden = data.held_out([board.name for board in boards])
         shown = [board for board, hide in zip(boards, hidden) if not hide]
         drawn = data.load(options.drawn) if options.drawn else []
-        self.cutter = augment.Cutter(shown, drawn, np.random.default_rng([options.seed, self.step]))
+        scribbled = data.load(options.scribbled) if options.scribbled else []
+        self.cutter = augment.Cutter(shown, drawn, np.random.default_rng([options.seed, self.step]), scribbled=scribbled)
         self.x, self.y = targets.grid(augment.CROP)
         self.log = open(options.run / "log.jsonl", "a", buffering=1)
         count = sum(p.numel() for p in self.net.parameters())
-        print(f"{count} parameters, {len(shown)} boards and {len(drawn)} drawn ones, from step {self.step}", flush=True)
+        print(f"{count} parameters, {len(shown)} boards, {len(drawn)} drawn and {len(scribbled)} scribbled ones, from step {self.step}", flush=True)
 
     def resume(self):
         state = torch.load(self.checkpoint, map_location=self.options.device)
