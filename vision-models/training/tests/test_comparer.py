@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 import torch
 
-from comparer import augment, data, findings, net, targets
+from comparer import augment, data, findings, net, scribble, targets
 
 
 def board(kind, box):
@@ -56,6 +56,46 @@ class Augmentation(unittest.TestCase):
         pictures = np.ascontiguousarray(cutter.sample().pictures)
         by_net = net.planes(torch.from_numpy(pictures[None]).float() / 255)[0].permute(1, 2, 0).numpy()
         self.assertTrue(np.array_equal(by_net, augment.planes(pictures, net.REACHES).astype(np.float32) / np.float32(255)))
+
+
+class Scribbles(unittest.TestCase):
+    def named(self, copper, rows, columns, adds=False):
+        taken = np.zeros(copper.shape, bool)
+        taken[rows, columns] = True
+        return scribble.name(copper, taken, adds)
+
+    def test_a_stroke_is_named_by_what_it_does_to_the_copper(self):
+        trace = np.zeros((60, 60), bool)
+        trace[24:36] = True
+        self.assertEqual(self.named(trace, slice(22, 38), slice(20, 24)), scribble.OPEN)
+        self.assertEqual(self.named(trace, slice(22, 30), slice(20, 24)), scribble.MOUSEBITE)
+        self.assertEqual(self.named(trace, slice(28, 32), slice(20, 24)), scribble.PIN_HOLE)
+        self.assertIsNone(self.named(trace, slice(2, 6), slice(20, 24)))
+        two = np.ones((60, 60), bool)  # bare board, seen as copper: two traces with a gap between them
+        two[10:20] = two[40:50] = False
+        self.assertEqual(self.named(two, slice(18, 42), slice(30, 33), adds=True), scribble.OPEN)
+        self.assertEqual(self.named(two, slice(18, 30), slice(30, 33), adds=True), scribble.MOUSEBITE)
+        self.assertEqual(self.named(two, slice(26, 32), slice(30, 33), adds=True), scribble.PIN_HOLE)
+
+    def test_what_nobody_could_name_is_not_named(self):
+        y, x = np.mgrid[:60, :60]
+        far = np.hypot(x - 30, y - 30)
+        self.assertIsNone(self.named((far < 20) & (far > 10), slice(28, 32), slice(38, 52)))
+        trace = np.zeros((60, 60), bool)
+        trace[24:36] = True
+        self.assertIsNone(self.named(trace, slice(20, 40), slice(1, 3)), "it leaves a crumb of one column")
+
+    def test_scribbled_boards_have_new_faults_apart_from_the_old_ones(self):
+        before = board(3, (200, 300, 214, 305))
+        after = scribble.scribbled(before, np.random.default_rng(5))
+        new = after.boxes[1:]
+        self.assertTrue(len(new) >= 4 and (after.boxes[0] == before.boxes[0]).all())
+        changed = np.argwhere(after.pictures[0] != before.pictures[0])
+        for y, x in changed:
+            self.assertTrue(((new[:, 0] <= x) & (x < new[:, 2]) & (new[:, 1] <= y) & (y < new[:, 3])).any())
+        for n, one in enumerate(after.boxes):
+            for other in after.boxes[n + 1 :]:
+                self.assertEqual(float(findings.overlap(one[:4], other[None, :4])[0]), 0.0)
 
 
 class Targets(unittest.TestCase):
