@@ -33,6 +33,9 @@ pub struct Finding {
     pub score: f32,
     /// Where it is.
     pub bounds: PixelBox,
+    /// Area of the region inside the box in square millimetres, where the model draws regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area_mm2: Option<f32>,
 }
 
 /// The model that looked.

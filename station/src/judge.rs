@@ -50,4 +50,5 @@ fn is_sound(recipe: &Recipe, finding: &Finding) -> bool {
     let bounds = finding.bounds;
     recipe.class(finding.class).is_some()
         && [finding.score, bounds.x1, bounds.y1, bounds.x2, bounds.y2].iter().all(|number| number.is_finite())
+        && finding.area_mm2.is_none_or(f32::is_finite)
 }

@@ -101,7 +101,8 @@ pub fn setup() -> Setup {
 /// An inspection of `piece` by the trusted model, with one finding per score.
 #[must_use]
 pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
-    let finding = |score: &f32| Finding { class: ClassId(1), score: *score, bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 } };
+    let finding =
+        |score: &f32| Finding { class: ClassId(1), score: *score, bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 }, area_mm2: None };
     Inspection {
         acquisition: 0,
         piece: PieceId(piece),

@@ -3,7 +3,7 @@
 //! Invariants: a detector exists only if the model's inputs and outputs are what the manifest says and it finds on every
 //! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
-use crate::decode::{DecodeError, Looker, Wanted, looker};
+use crate::decode::{ClassMap, DecodeError, Looker, Wanted, looker};
 use crate::frame::{Frame, MonoClock, PixelFormat};
 use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
@@ -205,6 +205,12 @@ impl Detector {
     /// As `inspect`.
     pub fn findings(&mut self, test: &Picture, golden: Option<&Picture>) -> Result<Vec<Finding>, DetectorError> {
         self.look(grey(test), golden).map(|(findings, _)| findings)
+    }
+
+    /// The class of every place of the frame that was looked at last, where the task is to draw regions.
+    #[must_use]
+    pub fn class_map(&self) -> Option<&ClassMap> {
+        self.looker.class_map()
     }
 
     fn look(&mut self, test: Grey<'_>, golden: Option<&Picture>) -> Result<(Vec<Finding>, StageMicros), DetectorError> {

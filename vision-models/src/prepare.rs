@@ -103,6 +103,16 @@ impl Geometry {
         Self { frame, steps, input, scale: (scale_x, scale_y) }
     }
 
+    /// The whole frame.
+    pub(crate) const fn whole(&self) -> PixelBox {
+        PixelBox { x1: 0.0, y1: 0.0, x2: length(self.frame.0), y2: length(self.frame.1) }
+    }
+
+    /// Cells of `stride` pixels of the input per pixel of the frame, to the right and down.
+    pub(crate) fn cells_per_pixel(&self, stride: u32) -> (f32, f32) {
+        (self.scale.0 / length(stride), self.scale.1 / length(stride))
+    }
+
     /// A box of the input as a box of the frame, cut at its edges; `None` if nothing of it lies on the frame.
     pub(crate) fn to_frame(&self, b: &PixelBox) -> Option<PixelBox> {
         let (width, height) = (length(self.frame.0), length(self.frame.1));

@@ -4,6 +4,11 @@
 //! list; findings lie inside the frame and come best score first; the same output always gives the same list.
 
 mod boxes;
+mod classify;
+mod labels;
+mod segment;
+
+pub use segment::ClassMap;
 
 use crate::package::{Head, Manifest, Task};
 use crate::prepare::Geometry;
@@ -54,6 +59,11 @@ pub(crate) trait Looker: Send {
 
     /// The findings of one frame in the frame's pixels, best score first.
     fn findings(&mut self, outputs: &[Output<'_>], geometry: &Geometry) -> Result<Vec<Finding>, DecodeError>;
+
+    /// The class of every place of the last frame, where the task is to draw regions.
+    fn class_map(&self) -> Option<&ClassMap> {
+        None
+    }
 }
 
 /// An output that a model must have.
@@ -68,6 +78,8 @@ pub(crate) struct Wanted {
 pub(crate) fn looker(manifest: &Manifest) -> Box<dyn Looker> {
     let classes = manifest.class.len();
     match &manifest.task {
+        Task::Classify(rules) => Box::new(classify::ClassifyLooker::new(rules.clone(), &manifest.class)),
+        Task::Segment(rules) => Box::new(segment::SegmentLooker::new(rules.clone(), &manifest.class, manifest.pixel_size_mm)),
         Task::Compare(rules) | Task::Detect(rules) => match &rules.head {
             Head::Grid(grid) => Box::new(boxes::GridLooker::new(grid.clone(), rules.clone(), classes)),
         },

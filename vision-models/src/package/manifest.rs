@@ -29,7 +29,7 @@ pub struct Manifest {
     pub input: Input,
     /// What the model does: what comes out, and how findings are made of it.
     pub task: Task,
-    /// The classes of defects, in the order of the model's planes; the first is class 1.
+    /// The classes of defects; the first is class 1. Where the task has no labels this is the order of the model's planes.
     pub class: Vec<ClassEntry>,
     /// What the thresholds were chosen for.
     pub operating_point: OperatingPoint,
@@ -199,7 +199,7 @@ impl Manifest {
         let names: BTreeSet<_> = self.class.iter().map(|class| class.name.as_str()).collect();
         need(names.len() == self.class.len() && !names.contains(""), "class names must differ and not be empty");
         self.input.check(&mut problems);
-        self.task.check(&self.input, &mut problems);
+        self.task.check(&self.input, &self.class, &mut problems);
         for class in &self.class {
             let good = (self.task.floor()..=1.0).contains(&class.threshold);
             problems.need(good, || format!("the threshold of class {} must be between task.{}.floor and 1", class.name, self.task.name()));

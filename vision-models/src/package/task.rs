@@ -1,8 +1,8 @@
 //! What a model does: a task says what comes out of its model, and how findings are made of that.
 //!
-//! Each task is a table of the manifest, `[task.compare]` or `[task.detect]`; `decode` has the code that goes with it.
+//! Each task is a table of the manifest (`[task.compare]`, `[task.detect]` …); `decode` has the code that goes with it.
 
-use super::manifest::{Input, Plane, Problems};
+use super::manifest::{ClassEntry, Input, Plane, Problems};
 use serde::{Deserialize, Serialize};
 
 /// What a model does.
@@ -13,6 +13,60 @@ pub enum Task {
     Compare(Boxes),
     /// Boxes faults on the picture of a piece alone.
     Detect(Boxes),
+    /// Says of the whole picture what it shows.
+    Classify(Classify),
+    /// Draws the regions of faults.
+    Segment(Segment),
+}
+
+/// Scores of the whole picture: one finding, as large as the frame, for each class above the floor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classify {
+    /// Name of the output: one score per label.
+    pub scores: String,
+    /// What the scores stand for, in their order: every class once, and kinds of good.
+    pub labels: Vec<String>,
+    /// What makes shares of the scores.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Shares below this are not even findings.
+    pub floor: f32,
+}
+
+/// Scores per cell: neighbouring cells of one class are a region, and a region is a finding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// Name of the output: one plane per label.
+    pub map: String,
+    /// What the planes stand for, in their order: every class once, and kinds of good. A cell is what its largest share says.
+    pub labels: Vec<String>,
+    /// What makes shares of the scores.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Pixels per cell.
+    pub stride: u32,
+    /// Cells whose largest share is below this belong to no region.
+    pub floor: f32,
+    /// Smaller regions are not findings, in square millimetres.
+    #[serde(default)]
+    pub area_min_mm2: f32,
+    /// At most this many findings of one piece are kept, the best ones.
+    pub findings_max: u32,
+}
+
+/// What makes shares, 0…1, of the numbers a model puts out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// They are shares already.
+    #[default]
+    None,
+    /// Each for itself.
+    Sigmoid,
+    /// All labels together make 1.
+    Softmax,
 }
 
 /// A task whose findings are boxes.
@@ -58,6 +112,8 @@ impl Task {
         match self {
             Self::Compare(_) => "compare",
             Self::Detect(_) => "detect",
+            Self::Classify(_) => "classify",
+            Self::Segment(_) => "segment",
         }
     }
 
@@ -66,6 +122,8 @@ impl Task {
     pub const fn floor(&self) -> f32 {
         match self {
             Self::Compare(boxes) | Self::Detect(boxes) => boxes.floor,
+            Self::Classify(classify) => classify.floor,
+            Self::Segment(segment) => segment.floor,
         }
     }
 
@@ -76,18 +134,21 @@ impl Task {
     }
 
     /// What is wrong with the task, and with the input for this task.
-    pub(super) fn check(&self, input: &Input, problems: &mut Problems) {
+    pub(super) fn check(&self, input: &Input, classes: &[ClassEntry], problems: &mut Problems) {
         let planes: &[Plane] = if self.needs_golden() { &[Plane::Test, Plane::Golden] } else { &[Plane::Test] };
         problems.need(input.planes == planes, || format!("input.planes must be {} for the task {}", names(planes), self.name()));
+        let at = format!("task.{}", self.name());
+        problems.share(self.floor(), &at, "floor");
         match self {
-            Self::Compare(boxes) | Self::Detect(boxes) => boxes.check(input, &format!("task.{}", self.name()), problems),
+            Self::Compare(boxes) | Self::Detect(boxes) => boxes.check(input, &at, problems),
+            Self::Classify(classify) => check_labels(&classify.labels, classes, &at, problems),
+            Self::Segment(segment) => segment.check(input, classes, &at, problems),
         }
     }
 }
 
 impl Boxes {
     fn check(&self, input: &Input, at: &str, problems: &mut Problems) {
-        problems.share(self.floor, at, "floor");
         problems.share(self.nms_iou, at, "nms_iou");
         problems.share(self.nms_iou_across_classes, at, "nms_iou_across_classes");
         problems.need((1..=10_000).contains(&self.findings_max), || format!("{at}.findings_max must be 1 to 10000"));
@@ -95,6 +156,25 @@ impl Boxes {
             Head::Grid(grid) => problems.stride(grid.stride, input, &format!("{at}.head.grid")),
         }
     }
+}
+
+impl Segment {
+    fn check(&self, input: &Input, classes: &[ClassEntry], at: &str, problems: &mut Problems) {
+        check_labels(&self.labels, classes, at, problems);
+        problems.stride(self.stride, input, at);
+        let area = self.area_min_mm2;
+        problems.need(area.is_finite() && area >= 0.0, || format!("{at}.area_min_mm2 must be 0 or more"));
+        problems.need((1..=10_000).contains(&self.findings_max), || format!("{at}.findings_max must be 1 to 10000"));
+    }
+}
+
+/// A label that is misspelt must not become a kind of good: then its class has no label.
+fn check_labels(labels: &[String], classes: &[ClassEntry], at: &str, problems: &mut Problems) {
+    for class in classes {
+        let count = labels.iter().filter(|label| **label == class.name).count();
+        problems.need(count == 1, || format!("{at}.labels must have the class {} once, it is there {count} times", class.name));
+    }
+    problems.need(labels.len() <= 1000, || format!("{at}.labels must be at most 1000"));
 }
 
 fn names(planes: &[Plane]) -> String {

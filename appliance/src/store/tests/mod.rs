@@ -82,7 +82,12 @@ impl Chain {
             width: 640,
             height: 640,
             model: Arc::new(ModelRef { package: "pcb@1".to_owned(), weights: Digest::of(b"weights") }),
-            findings: vec![Finding { class: ClassId(1), score, bounds: PixelBox { x1: 1.5, y1: 2.25, x2: 30.0, y2: 40.125 } }],
+            findings: vec![Finding {
+                class: ClassId(1),
+                score,
+                bounds: PixelBox { x1: 1.5, y1: 2.25, x2: 30.0, y2: 40.125 },
+                area_mm2: None,
+            }],
             micros: StageMicros { capture: 1, prepare: 2, infer: 3, decode: 4 },
         };
         let serial = (!self.results.is_multiple_of(3)).then(|| format!("SN{:05}", self.results % 1000));
