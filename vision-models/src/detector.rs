@@ -9,6 +9,7 @@ use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
 use crate::prepare::{Grey, PrepareError, Preparer};
 use crate::runtime::{Engine, Port, Runtime, RuntimeError};
+use crate::score::overlap;
 use station::inspection::{Finding, Inspection, ModelRef, StageMicros};
 use station::piece::PieceId;
 use std::sync::Arc;
@@ -257,7 +258,9 @@ fn compare(found: &[Finding], expected: &[Finding], parity: &Parity, floor: f32)
         a.class == b.class && (a.score - b.score).abs() <= parity.score_tolerance && near
     };
     if let Some(lost) = expected.iter().filter(sure).find(|want| !found.iter().any(|got| same(got, want))) {
-        return Err(format!("it does not find {}", describe(lost)));
+        let near = found.iter().find(|got| overlap(&got.bounds, &lost.bounds) > 0.1);
+        let instead = near.map_or(String::new(), |got| format!(", but {}", describe(got)));
+        return Err(format!("it does not find {}{instead}", describe(lost)));
     }
     if let Some(new) = found.iter().filter(sure).find(|got| !expected.iter().any(|want| same(got, want))) {
         return Err(format!("it finds {}, which is not expected", describe(new)));

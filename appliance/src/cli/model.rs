@@ -39,7 +39,9 @@ pub struct ModelEval {
     /// The package: its name, or its folder
     #[arg(long, value_name = "NAME")]
     pub package: String,
-    /// A folder of pictures with their faults: index.csv, images/NAME_test.jpg, images/NAME_temp.jpg, labels/NAME.txt
+    /// A folder of pictures with their faults. compare: index.csv, images/NAME_test.jpg, images/NAME_temp.jpg, labels/NAME.txt;
+    /// classify: one folder for each class, and one called good; segment: images/NAME.png, and for those with faults
+    /// masks/NAME.png, whose grey level is the number of the class
     #[arg(long, value_name = "DIR", required_unless_present = "drawn")]
     pub data: Option<PathBuf>,
     /// Draw so many boards with known faults instead

@@ -4,12 +4,14 @@
 //!
 //! Invariant: the figures depend on findings and truth alone, never on how fast the machine was; what it cost is beside them.
 
+mod kinds;
 mod measures;
 
 use crate::camera::{Camera, CameraError, GroundTruth};
 use crate::detector::{Detector, DetectorError};
 use crate::frame::FramePool;
 use crate::score::{Score, TruthBox, score};
+pub use kinds::{ClassIou, FolderError, KindFigures, RegionFigures, classify_all, segment_all};
 pub use measures::{ByClass, Matched, TILE, Tiles, average_precision_by_class, matched, tiles};
 use serde::Serialize;
 use station::inspection::Finding;
@@ -159,7 +161,7 @@ pub fn figures(judged: &[Judged], classes: &[DefectClass]) -> Figures {
         pictures_overkilled: total.overkills,
         missed_share_at_one_false_call: at_one_false_call(judged),
         tiles: tiles(judged, &chosen),
-        cpu_ms: spent(judged),
+        cpu_ms: spent(judged.iter().map(|piece| piece.micros).collect()),
     }
 }
 
@@ -205,8 +207,7 @@ fn at_one_false_call(judged: &[Judged]) -> AtThreshold {
     })
 }
 
-fn spent(judged: &[Judged]) -> Spent {
-    let mut micros: Vec<u64> = judged.iter().map(|piece| piece.micros).collect();
+fn spent(mut micros: Vec<u64>) -> Spent {
     micros.sort_unstable();
     let at = |hundredth: usize| micros.get(micros.len() * hundredth / 100).map_or(0.0, |micros| share(*micros, 1000));
     Spent { p50: at(50), p99: at(99) }

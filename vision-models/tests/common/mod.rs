@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
