@@ -4,10 +4,10 @@
 //! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
 use crate::decode::{ClassMap, DecodeError, Looker, Wanted, looker};
-use crate::frame::{Frame, MonoClock, PixelFormat};
+use crate::frame::{Frame, MonoClock};
 use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
-use crate::prepare::{Grey, PrepareError, Preparer};
+use crate::prepare::{Grey, PrepareError, Preparer, View};
 use crate::runtime::{Engine, Port, Runtime, RuntimeError};
 use crate::score::overlap;
 use station::inspection::{Finding, Inspection, ModelRef, StageMicros};
@@ -33,14 +33,6 @@ pub enum DetectorError {
         #[from]
         DecodeError,
     ),
-    /// The model reads another kind of picture.
-    #[error("the camera delivers {found:?} pictures, and the model reads {expected:?}")]
-    Format {
-        /// What the camera delivers.
-        found: PixelFormat,
-        /// What the model reads.
-        expected: PixelFormat,
-    },
     /// The detector was told to fail.
     #[error("the detector was told to fail")]
     Told,
@@ -179,10 +171,7 @@ impl Detector {
     /// # Errors
     /// If the frame cannot be prepared, or if the model fails or answers nonsense.
     pub fn inspect(&mut self, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Result<Inspection, DetectorError> {
-        if frame.format() != PixelFormat::Mono8 {
-            return Err(DetectorError::Format { found: frame.format(), expected: PixelFormat::Mono8 });
-        }
-        let test = Grey { width: frame.width(), height: frame.height(), pixels: frame.pixels() };
+        let test = View { width: frame.width(), height: frame.height(), format: frame.format(), pixels: frame.pixels() };
         let (findings, mut micros) = self.look(test, frame.golden().map(|golden| &**golden))?;
         micros.capture = frame.shot().capture_micros;
         Ok(Inspection {
@@ -205,7 +194,7 @@ impl Detector {
     /// # Errors
     /// As `inspect`.
     pub fn findings(&mut self, test: &Picture, golden: Option<&Picture>) -> Result<Vec<Finding>, DetectorError> {
-        self.look(grey(test), golden).map(|(findings, _)| findings)
+        self.look(grey(test).into(), golden).map(|(findings, _)| findings)
     }
 
     /// The class of every place of the frame that was looked at last, where the task is to draw regions.
@@ -214,7 +203,7 @@ impl Detector {
         self.looker.class_map()
     }
 
-    fn look(&mut self, test: Grey<'_>, golden: Option<&Picture>) -> Result<(Vec<Finding>, StageMicros), DetectorError> {
+    fn look(&mut self, test: View<'_>, golden: Option<&Picture>) -> Result<(Vec<Finding>, StageMicros), DetectorError> {
         let start = (self.clock)();
         let (geometry, values) = self.preparer.prepare(test, golden.map(grey))?;
         let prepared = (self.clock)();

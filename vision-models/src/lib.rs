@@ -7,6 +7,7 @@
 
 pub mod boards;
 pub mod camera;
+pub mod cut;
 pub mod decode;
 pub mod detector;
 pub mod evaluate;

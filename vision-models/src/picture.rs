@@ -170,6 +170,30 @@ pub(crate) fn decode_jpeg_into(what: &str, bytes: &[u8], out: &mut [u8]) -> Resu
     Ok((width, height))
 }
 
+/// The pixels of a PNG or JPEG file as they are: grey, or red, green and blue.
+///
+/// # Errors
+/// If the file cannot be read or is no such picture.
+pub(crate) fn read_pixels(path: &Path) -> Result<(PixelFormat, u32, u32, Vec<u8>), PictureError> {
+    let (what, bytes) = (path.display().to_string(), read_bytes(path)?);
+    if bytes.starts_with(b"\x89PNG") {
+        let (samples, width, height, raw) = decode_png_samples(&what, &bytes)?;
+        return Ok(match samples {
+            1 => (PixelFormat::Mono8, width, height, raw),
+            2 => (PixelFormat::Mono8, width, height, raw.chunks_exact(2).map(|pixel| pixel[0]).collect()),
+            3 => (PixelFormat::Rgb8, width, height, raw),
+            _ => (PixelFormat::Rgb8, width, height, raw.chunks_exact(samples).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()),
+        });
+    }
+    let content = |why: String| PictureError::Content { what: what.clone(), why };
+    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(&bytes), options);
+    let pixels = decoder.decode().map_err(|error| content(format!("{error:?}")))?;
+    let sides = decoder.dimensions().and_then(|(w, h)| u32::try_from(w).ok().zip(u32::try_from(h).ok()));
+    let (width, height) = sides.ok_or_else(|| content("it names no size".to_owned()))?;
+    Ok((PixelFormat::Rgb8, width, height, pixels))
+}
+
 fn decode_jpeg(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     let content = |why: String| PictureError::Content { what: what.to_owned(), why };
     let mut decoder = JpegDecoder::new(Cursor::new(bytes));
@@ -182,7 +206,8 @@ fn decode_jpeg(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     Picture::new(width, height, pixels)
 }
 
-fn decode_png(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
+/// Samples per pixel, width, height and all samples.
+fn decode_png_samples(what: &str, bytes: &[u8]) -> Result<(usize, u32, u32, Vec<u8>), PictureError> {
     let content = |why: String| PictureError::Content { what: what.to_owned(), why };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8() | png::Transformations::STRIP_16);
@@ -193,7 +218,11 @@ fn decode_png(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
     let mut raw = vec![0; size];
     let info = reader.next_frame(&mut raw).map_err(|error| content(error.to_string()))?;
     raw.truncate(info.buffer_size());
-    let samples = info.color_type.samples();
+    Ok((info.color_type.samples(), width, height, raw))
+}
+
+fn decode_png(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
+    let (samples, width, height, raw) = decode_png_samples(what, bytes)?;
     let grey = match samples {
         1 => raw,
         2 => raw.chunks_exact(2).map(|pixel| pixel[0]).collect(),
@@ -203,7 +232,7 @@ fn decode_png(what: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
 }
 
 /// Rec. 601 luma with weights in 1/256.
-fn luma(red: u8, green: u8, blue: u8) -> u8 {
+pub(crate) fn luma(red: u8, green: u8, blue: u8) -> u8 {
     let sum = 77 * u32::from(red) + 150 * u32::from(green) + 29 * u32::from(blue);
     u8::try_from(sum >> 8).unwrap_or(u8::MAX)
 }

@@ -1,12 +1,16 @@
-//! The door to OpenCV: from grey frames to the model's input, and from the model's boxes back to the frame.
+//! The door to OpenCV: from frames to the model's input, and from the model's boxes back to the frame.
 //!
 //! Invariants: piece and golden picture go the same way, so that what is equal stays equal; frames are halved exactly
 //! (mean of 2 x 2 pixels) before anything else is done to them, because plain bilinear sampling skips rows and a fault of
-//! two pixels with them; the input buffer is used again for every frame.
+//! two pixels with them; all memory is used again for every frame; a grey picture is never made into a coloured one.
 
+mod planes;
+
+use crate::frame::PixelFormat;
 use crate::package::{Input, Plane};
-use opencv::core::{self, BORDER_CONSTANT, BORDER_REPLICATE, CV_8U, CV_32F, Mat, MatTrait, MatTraitConst, Scalar, Size, ToInputArray};
+use opencv::core::{self, BORDER_REPLICATE, Mat, MatTraitConst, MatTraitConstManual, Scalar, Size, ToInputArray};
 use opencv::imgproc::{self, INTER_AREA, INTER_LINEAR};
+use planes::{Levels, Rows, Size as Size2, channel, is_coloured, lighten, plain, split};
 use station::inspection::PixelBox;
 use thiserror::Error;
 
@@ -45,10 +49,25 @@ pub(crate) struct Grey<'a> {
     pub(crate) pixels: &'a [u8],
 }
 
+/// A picture to prepare: its bytes row by row, and how they are to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) format: PixelFormat,
+    pub(crate) pixels: &'a [u8],
+}
+
+impl<'a> From<Grey<'a>> for View<'a> {
+    fn from(Grey { width, height, pixels }: Grey<'a>) -> Self {
+        Self { width, height, format: PixelFormat::Mono8, pixels }
+    }
+}
+
 /// One step on the way from frame to input, with the size after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Repeats the last row or column, so that both sides are even.
+    /// Repeats the last column (1) or row (1), so that both sides are even.
     Even(i32, i32),
     /// Exact mean of 2 x 2 pixels.
     Halve(i32, i32),
@@ -75,10 +94,10 @@ impl Geometry {
         let (mut width, mut height) = frame;
         let mut steps = Vec::new();
         let (mut scale_x, mut scale_y) = (1.0_f32, 1.0_f32);
-        while width >= 2 * most.0 || height >= 2 * most.1 {
+        while is_far((width, height), most) {
             if width % 2 == 1 || height % 2 == 1 {
+                steps.push(Step::Even(side(width % 2), side(height % 2)));
                 (width, height) = (width.next_multiple_of(2), height.next_multiple_of(2));
-                steps.push(Step::Even(side(width), side(height)));
             }
             (width, height) = (width / 2, height / 2);
             (scale_x, scale_y) = (scale_x / 2.0, scale_y / 2.0);
@@ -123,96 +142,155 @@ impl Geometry {
     }
 }
 
+/// True if bilinear sampling would leave hardly anything of some pixels: beyond a ratio of 1.75 a pixel may lie so far from
+/// both samples beside it that less than a quarter of it is seen. An exact halving sees all of it, at the cost of an eighth of
+/// the resolution at most.
+const fn is_far((width, height): (u32, u32), most: (u32, u32)) -> bool {
+    4 * width > 7 * most.0 || 4 * height > 7 * most.1
+}
+
 /// Makes the model's input of frames.
 pub(crate) struct Preparer {
     layout: Input,
+    levels: Levels,
     geometry: Option<Geometry>,
     values: Vec<f32>,
+    /// What each step leaves, in memory that is used again.
+    steps: Vec<Mat>,
+    rows: Rows,
 }
 
 impl Preparer {
     /// For one model. OpenCV is told to use the calling thread alone.
     pub(crate) fn new(layout: Input) -> opencv::Result<Self> {
         core::set_num_threads(1)?;
-        Ok(Self { layout, geometry: None, values: Vec::new() })
+        let levels = Levels::of(&layout);
+        Ok(Self { layout, levels, geometry: None, values: Vec::new(), steps: Vec::new(), rows: Rows::default() })
     }
 
     /// Fills the input buffer from a piece and, where the model compares, its golden picture.
-    pub(crate) fn prepare(&mut self, test: Grey<'_>, golden: Option<Grey<'_>>) -> Result<(&Geometry, &[f32]), PrepareError> {
+    pub(crate) fn prepare<'a>(&mut self, test: impl Into<View<'a>>, golden: Option<Grey<'_>>) -> Result<(&Geometry, &[f32]), PrepareError> {
+        let test = test.into();
         let frame = (test.width, test.height);
+        let golden = if self.layout.planes.contains(&Plane::Golden) { Some(beside(&test, golden)?) } else { None };
         if self.geometry.as_ref().is_none_or(|known| known.frame != frame) {
             let geometry = Geometry::of(frame, &self.layout);
-            self.values = vec![0.0; self.layout.planes.len() * area(geometry.input)];
+            // What is filled up stays: no frame of this size writes there.
+            self.values = vec![self.levels.value(self.layout.fill); self.layout.planes.len() * area(geometry.input)];
+            self.steps = geometry.steps.iter().map(|_| Mat::default()).collect();
             self.geometry = Some(geometry);
         }
-        let Self { layout, geometry, values } = self;
+        let Self { layout, levels, geometry, values, steps, rows } = self;
         let geometry = geometry.get_or_insert_with(|| Geometry::of(frame, layout));
-        for (plane, values) in layout.planes.iter().zip(values.chunks_exact_mut(area(geometry.input))) {
-            let grey = match plane {
-                Plane::Test => test,
-                Plane::Golden => beside(test, golden)?,
-            };
-            let failed = |source: opencv::Error| PrepareError::Picture { width: frame.0, height: frame.1, source: source.into() };
-            fill_plane(grey, geometry, layout, values).map_err(failed)?;
+        let failed = |source: opencv::Error| PrepareError::Picture { width: frame.0, height: frame.1, source: source.into() };
+        let mut planes: Vec<(Plane, &mut [f32])> =
+            layout.planes.iter().copied().zip(values.chunks_exact_mut(area(geometry.input))).collect();
+        let mut brush = Brush { geometry, steps, pen: Pen { stride: geometry.input.0, levels, rows } };
+        if let Some(golden) = golden {
+            for (_, plane) in planes.extract_if(.., |(plane, _)| *plane == Plane::Golden) {
+                brush.paint(golden.into(), &mut [(Plane::Test, plane)]).map_err(failed)?;
+            }
         }
+        brush.paint(test, &mut planes).map_err(failed)?;
         Ok((geometry, values))
     }
 }
 
 /// The golden picture, if it can lie on the piece's.
-fn beside<'a>(test: Grey<'_>, golden: Option<Grey<'a>>) -> Result<Grey<'a>, PrepareError> {
+fn beside<'a>(test: &View<'_>, golden: Option<Grey<'a>>) -> Result<Grey<'a>, PrepareError> {
     let golden = golden.ok_or(PrepareError::NoGolden)?;
     if (test.width, test.height) != (golden.width, golden.height) {
-        let text = |grey: &Grey<'_>| format!("{}x{}", grey.width, grey.height);
-        return Err(PrepareError::Size { frame: text(&test), golden: text(&golden) });
+        let text = |width: u32, height: u32| format!("{width}x{height}");
+        return Err(PrepareError::Size { frame: text(test.width, test.height), golden: text(golden.width, golden.height) });
     }
     Ok(golden)
 }
 
-fn fill_plane(grey: Grey<'_>, geometry: &Geometry, layout: &Input, plane: &mut [f32]) -> opencv::Result<()> {
-    let source = Mat::new_rows_cols_with_data(side(grey.height), side(grey.width), grey.pixels)?;
-    let mut target = Mat::new_rows_cols_with_data_mut(side(geometry.input.1), side(geometry.input.0), plane)?;
-    let mut image: Option<Mat> = None;
-    for step in &geometry.steps {
-        let mut next = Mat::default();
-        let from = match &image {
-            Some(image) => image.input_array()?,
-            None => source.input_array()?,
-        };
-        let now = image.as_ref().map_or(source.size()?, |image| Size::new(image.cols(), image.rows()));
-        match *step {
-            Step::Even(w, h) => {
-                core::copy_make_border(&from, &mut next, 0, h - now.height, 0, w - now.width, BORDER_REPLICATE, Scalar::all(0.0))?;
-            }
-            Step::Halve(w, h) => imgproc::resize(&from, &mut next, Size::new(w, h), 0.0, 0.0, INTER_AREA)?,
-            Step::Shrink(w, h) => imgproc::resize(&from, &mut next, Size::new(w, h), 0.0, 0.0, INTER_LINEAR)?,
-            Step::Fill(w, h) => {
-                let fill = Scalar::all(f64::from(layout.fill));
-                core::copy_make_border(&from, &mut next, 0, h - now.height, 0, w - now.width, BORDER_CONSTANT, fill)?;
-            }
-        }
-        image = Some(next);
-    }
-    // Bytes saturate, so this one pass also cuts off what lies beyond black and white.
-    let (gain, shift) = stretch(layout);
-    let mut stretched = Mat::default();
-    match &image {
-        Some(image) => image.convert_to(&mut stretched, CV_8U, gain, shift)?,
-        None => source.convert_to(&mut stretched, CV_8U, gain, shift)?,
-    }
-    // The target has the right size and type already, so OpenCV writes into it instead of reserving memory of its own.
-    let place = target.data_mut();
-    stretched.convert_to(&mut target, CV_32F, layout.scale, layout.offset)?;
-    if target.data_mut() != place {
-        return Err(opencv::Error::new(core::StsUnmatchedSizes, "the input plane was not written in place"));
-    }
-    Ok(())
+/// What one picture is brought into the input with.
+struct Brush<'p> {
+    geometry: &'p Geometry,
+    steps: &'p mut [Mat],
+    pen: Pen<'p>,
 }
 
-/// Factor and summand that make `black` 0 and `white` 255.
-fn stretch(layout: &Input) -> (f64, f64) {
-    let gain = 255.0 / f64::from(layout.white.saturating_sub(layout.black).max(1));
-    (gain, -f64::from(layout.black) * gain)
+/// What brings bytes into planes.
+struct Pen<'p> {
+    /// Columns of the input.
+    stride: u32,
+    levels: &'p Levels,
+    rows: &'p mut Rows,
+}
+
+impl Brush<'_> {
+    /// Fills planes with a picture that goes through the steps of the geometry once.
+    fn paint(&mut self, view: View<'_>, planes: &mut [(Plane, &mut [f32])]) -> opencv::Result<()> {
+        let channels = i32::try_from(view.format.channels()).unwrap_or(1);
+        let flat = Mat::new_rows_cols_with_data(side(view.height), side(view.width) * channels, view.pixels)?;
+        let source = flat.reshape(channels, side(view.height))?;
+        let shrinking: Vec<Step> = self.geometry.steps.iter().copied().filter(|step| !matches!(step, Step::Fill(..))).collect();
+        // The last halving of a coloured picture and its way into three planes are one pass.
+        let fused = matches!(shrinking.last(), Some(Step::Halve(..))) && is_coloured(view.format, planes);
+        let count = if fused { shrinking.len() - 1 } else { shrinking.len() };
+        for (index, step) in shrinking.iter().take(count).enumerate() {
+            let (done, next) = self.steps.split_at_mut(index);
+            let Some(next) = next.first_mut() else { break };
+            match done.last() {
+                Some(image) => take_step(image, *step, next)?,
+                None => take_step(&source, *step, next)?,
+            }
+        }
+        match count.checked_sub(1).and_then(|last| self.steps.get(last)) {
+            Some(image) => self.pen.pour(image.data_bytes()?, (image.cols(), image.rows()), view.format, fused, planes),
+            None => self.pen.pour(view.pixels, (side(view.width), side(view.height)), view.format, fused, planes),
+        }
+    }
+}
+
+impl Pen<'_> {
+    /// From bytes to planes.
+    fn pour(
+        &mut self,
+        pixels: &[u8],
+        (width, height): (i32, i32),
+        format: PixelFormat,
+        fused: bool,
+        planes: &mut [(Plane, &mut [f32])],
+    ) -> opencv::Result<()> {
+        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
+        let (width, height) = (usize::try_from(width).unwrap_or(0), usize::try_from(height).unwrap_or(0));
+        let size = Size2 { width, height, stride };
+        if is_coloured(format, planes) {
+            let wanted = |plane: Plane| channel(format, plane);
+            planes.sort_by_key(|(plane, _)| wanted(*plane));
+            let [(_, first), (_, second), (_, third)] = planes else {
+                return Err(opencv::Error::new(core::StsBadArg, "a coloured model has three planes"));
+            };
+            let to = [&mut **first, &mut **second, &mut **third];
+            if fused {
+                self.rows.halve(pixels, size, self.levels, to)
+            } else {
+                split(pixels, size, self.levels, to)
+            }
+            return Ok(());
+        }
+        let Some(((_, first), others)) = planes.split_first_mut() else { return Ok(()) };
+        match format {
+            PixelFormat::Mono8 => plain(pixels, size, self.levels, first),
+            PixelFormat::Rgb8 | PixelFormat::Bgr8 => lighten(pixels, format, size, self.levels, first),
+        }
+        // A grey picture has the same red, green and blue.
+        others.iter_mut().for_each(|(_, other)| other.copy_from_slice(first));
+        Ok(())
+    }
+}
+
+fn take_step(from: &impl ToInputArray, step: Step, next: &mut Mat) -> opencv::Result<()> {
+    match step {
+        Step::Even(right, bottom) => core::copy_make_border(from, next, 0, bottom, 0, right, BORDER_REPLICATE, Scalar::all(0.0)),
+        Step::Halve(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_AREA),
+        Step::Shrink(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_LINEAR),
+        Step::Fill(..) => Ok(()),
+    }
 }
 
 /// OpenCV's sizes are signed; frames have at most 16 384 pixels a side.
@@ -235,117 +313,4 @@ fn ratio(a: u32, b: u32) -> f32 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::package::Layout;
-
-    pub(crate) fn layout() -> Input {
-        Input {
-            name: "image".to_owned(),
-            layout: Layout::Nchw,
-            planes: vec![Plane::Test, Plane::Golden],
-            black: 0,
-            white: 255,
-            scale: 1.0 / 255.0,
-            offset: 0.0,
-            width_max: 64,
-            height_max: 64,
-            multiple: 32,
-            fill: 255,
-            fixed: false,
-        }
-    }
-
-    pub(crate) fn geometry(frame: (u32, u32), layout: &Input) -> Geometry {
-        Geometry::of(frame, layout)
-    }
-
-    fn prepared(width: u32, height: u32, pixels: &[u8], layout: Input) -> ((u32, u32), Vec<f32>) {
-        let mut preparer = Preparer::new(layout).unwrap();
-        let golden = vec![255; pixels.len()];
-        let test = Grey { width, height, pixels };
-        let (geometry, values) = preparer.prepare(test, Some(Grey { pixels: &golden, ..test })).unwrap();
-        let half = values.len() / 2;
-        assert!(values[half..].iter().all(|value| (*value - 1.0).abs() < 1e-6), "the golden plane is white");
-        (geometry.input, values[..half].to_vec())
-    }
-
-    #[test]
-    fn a_frame_of_the_right_size_goes_through_unchanged() {
-        let pixels: Vec<u8> = (0..64 * 32_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        let (input, values) = prepared(64, 32, &pixels, layout());
-        assert_eq!(input, (64, 32));
-        assert!(values.iter().zip(&pixels).all(|(value, pixel)| (value - f32::from(*pixel) / 255.0).abs() < 1e-6));
-    }
-
-    #[test]
-    fn levels_are_stretched_and_cut_off() {
-        let mut pixels = vec![0_u8; 64 * 32];
-        pixels[..5].copy_from_slice(&[20, 48, 124, 200, 231]);
-        let (_, values) = prepared(64, 32, &pixels, Input { black: 48, white: 200, ..layout() });
-        let want = [0.0, 0.0, 0.5, 1.0, 1.0];
-        assert!(values.iter().zip(want).all(|(got, want)| (got - want).abs() < 0.003), "{:?}", &values[..5]);
-    }
-
-    #[test]
-    fn a_small_frame_is_filled_up_at_the_right_and_at_the_bottom() {
-        let (input, values) = prepared(50, 20, &vec![0; 1000], layout());
-        assert_eq!(input, (64, 32));
-        for (index, value) in values.iter().enumerate() {
-            let black = index % 64 < 50 && index / 64 < 20;
-            assert!((value - if black { 0.0 } else { 1.0 }).abs() < 1e-6, "{index}");
-        }
-    }
-
-    #[test]
-    fn a_large_frame_is_halved_exactly_so_that_no_single_pixel_is_lost() {
-        // 131 x 70: even sides, halved to 66 x 35, shrunk to 64 x 33, filled up to 64 x 64.
-        let layout = layout();
-        let geometry = Geometry::of((131, 70), &layout);
-        assert_eq!(geometry.steps, [Step::Even(132, 70), Step::Halve(66, 35), Step::Shrink(64, 33), Step::Fill(64, 64)]);
-        let mut pixels = vec![255_u8; 128 * 128];
-        pixels[37 * 128 + 91] = 0;
-        let (input, values) = prepared(128, 128, &pixels, layout);
-        assert_eq!(input, (64, 64));
-        // The mean of one black and three white pixels: 191.25, rounded to 191.
-        for (index, value) in values.iter().enumerate() {
-            let want = if index == 18 * 64 + 45 { 191.0 / 255.0 } else { 1.0 };
-            assert!((value - want).abs() < 1e-6, "{index}: {value}");
-        }
-    }
-
-    #[test]
-    fn boxes_find_back_to_the_frame() {
-        let layout = layout();
-        let near = |geometry: &Geometry, from: [f32; 4], want: [f32; 4]| {
-            let [x1, y1, x2, y2] = from;
-            let got = geometry.to_frame(&PixelBox { x1, y1, x2, y2 }).unwrap();
-            let got = [got.x1, got.y1, got.x2, got.y2];
-            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-3), "{got:?} {want:?}");
-        };
-        near(&Geometry::of((128, 128), &layout), [10.0, 20.0, 30.0, 64.0], [20.0, 40.0, 60.0, 128.0]);
-        near(&Geometry::of((96, 48), &layout), [32.0, 16.0, 64.0, 32.0], [48.0, 24.0, 96.0, 48.0]);
-        let filled = Geometry::of((50, 20), &layout);
-        near(&filled, [40.0, -3.0, 60.0, 25.0], [40.0, 0.0, 50.0, 20.0]);
-        assert_eq!(filled.to_frame(&PixelBox { x1: 52.0, y1: 2.0, x2: 60.0, y2: 9.0 }), None);
-    }
-
-    #[test]
-    fn pictures_of_different_size_are_refused() {
-        let mut preparer = Preparer::new(layout()).unwrap();
-        let test = Grey { width: 64, height: 32, pixels: &[0; 2048] };
-        let golden = Grey { width: 32, height: 64, pixels: &[0; 2048] };
-        assert!(preparer.prepare(test, Some(golden)).unwrap_err().to_string().contains("64x32"));
-        assert!(matches!(preparer.prepare(test, None), Err(PrepareError::NoGolden)));
-    }
-
-    #[test]
-    fn a_model_that_does_not_compare_gets_one_plane_of_its_one_size() {
-        let layout = Input { planes: vec![Plane::Test], fixed: true, height_max: 96, ..layout() };
-        let mut preparer = Preparer::new(layout).unwrap();
-        let (geometry, values) = preparer.prepare(Grey { width: 50, height: 20, pixels: &[0; 1000] }, None).unwrap();
-        assert_eq!((geometry.input, values.len()), ((64, 96), 64 * 96));
-        let black = values.iter().filter(|value| value.abs() < 1e-6).count();
-        assert_eq!(black, 1000, "the rest is filled up");
-    }
-}
+pub(crate) mod tests;

@@ -5,10 +5,12 @@
 
 mod folder;
 mod generated;
+mod replay;
 mod watched;
 
 pub use folder::{BoardFolder, FolderIndex};
 pub use generated::GeneratedBoards;
+pub use replay::Replay;
 pub use watched::{STALE_MEMORY, Watched};
 
 use crate::frame::{Frame, FramePool, MonoClock};

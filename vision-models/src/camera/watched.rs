@@ -5,7 +5,6 @@
 use super::{Camera, CameraError};
 use crate::frame::{Frame, FramePool};
 use station::piece::PieceId;
-use station::units::Digest;
 use std::collections::VecDeque;
 
 /// How many frames are remembered. A driver that turns in a ring of buffers repeats itself within a few frames.
@@ -22,7 +21,7 @@ pub struct Watched<C> {
 struct Seen {
     number: u64,
     mono_micros: u64,
-    digest: Digest,
+    fingerprint: u64,
 }
 
 impl Seen {
@@ -31,7 +30,7 @@ impl Seen {
             Some("same number")
         } else if self.mono_micros == other.mono_micros {
             Some("same time stamp")
-        } else if self.digest == other.digest {
+        } else if self.fingerprint == other.fingerprint {
             Some("same pixels")
         } else {
             None
@@ -53,7 +52,7 @@ impl<C: Camera> Camera for Watched<C> {
 
     fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
         let frame = self.camera.grab(piece, pool)?;
-        let now = Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, digest: frame.digest() };
+        let now = Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, fingerprint: frame.fingerprint() };
         if let Some(same) = self.seen.iter().find_map(|seen| seen.same(&now)) {
             return Err(CameraError::Stale { camera: self.name().to_owned(), number: now.number, same });
         }

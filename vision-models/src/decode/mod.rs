@@ -7,6 +7,7 @@ mod boxes;
 mod classify;
 mod labels;
 mod segment;
+mod yolo;
 
 pub use segment::ClassMap;
 
@@ -82,6 +83,8 @@ pub(crate) fn looker(manifest: &Manifest) -> Box<dyn Looker> {
         Task::Segment(rules) => Box::new(segment::SegmentLooker::new(rules.clone(), &manifest.class, manifest.pixel_size_mm)),
         Task::Compare(rules) | Task::Detect(rules) => match &rules.head {
             Head::Grid(grid) => Box::new(boxes::GridLooker::new(grid.clone(), rules.clone(), classes)),
+            Head::Yolo(yolo) => Box::new(yolo::YoloLooker::whole(yolo.clone(), rules.clone(), classes)),
+            Head::YoloCut(cut) => Box::new(yolo::YoloLooker::cut(cut.clone(), rules.clone(), classes)),
         },
     }
 }

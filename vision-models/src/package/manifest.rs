@@ -89,6 +89,12 @@ pub enum Plane {
     Test,
     /// What it is compared with.
     Golden,
+    /// The red light of the piece. Red, green and blue come together, in any order; a grey picture has all of them alike.
+    Red,
+    /// Its green light.
+    Green,
+    /// Its blue light.
+    Blue,
 }
 
 impl Plane {
@@ -98,6 +104,9 @@ impl Plane {
         match self {
             Self::Test => "test",
             Self::Golden => "golden",
+            Self::Red => "red",
+            Self::Green => "green",
+            Self::Blue => "blue",
         }
     }
 }
@@ -174,6 +183,13 @@ struct AnyFormat {
 }
 
 impl Manifest {
+    /// The text of the manifest.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        // It came out of such a text, or was made of one: every value of it has a form there.
+        toml::to_string(self).unwrap_or_default()
+    }
+
     /// Reads and checks a manifest.
     ///
     /// # Errors

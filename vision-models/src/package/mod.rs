@@ -7,7 +7,7 @@ mod manifest;
 mod task;
 
 pub use manifest::{ClassEntry, FORMAT, GoldenPiece, Input, Layout, Manifest, OperatingPoint, Parity, Plane, Provenance};
-pub use task::{Activation, Boxes, Classify, Grid, Head, Segment, Task};
+pub use task::{Activation, Boxes, Classify, Grid, Head, Segment, Task, Yolo, YoloCut};
 
 use crate::picture::{Picture, PictureError};
 use station::inspection::{Finding, ModelRef};

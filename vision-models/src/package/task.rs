@@ -91,6 +91,28 @@ pub struct Boxes {
 pub enum Head {
     /// Our own models: one cell per `stride` pixels in both directions.
     Grid(Grid),
+    /// A YOLO-like export with its boxes decoded in the graph: one output, all levels in one row.
+    Yolo(Yolo),
+    /// The same after [`crate::cut`]: scores and raw sides, of which boxes are made only where there is a finding.
+    YoloCut(YoloCut),
+}
+
+/// `[1, 4 + classes, cells]`: middle, width and height in pixels of the input, then scores 0…1; strides 8, 16 and 32.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Yolo {
+    /// Name of the output.
+    pub output: String,
+}
+
+/// `[1, classes, cells]` scores 0…1 and `[1, 64, cells]` logits, 16 for each of left, top, right and bottom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct YoloCut {
+    /// Name of the scores.
+    pub scores: String,
+    /// Name of the sides' logits.
+    pub sides: String,
 }
 
 /// A grid of cells, each with a score per class and one box.
@@ -136,7 +158,11 @@ impl Task {
     /// What is wrong with the task, and with the input for this task.
     pub(super) fn check(&self, input: &Input, classes: &[ClassEntry], problems: &mut Problems) {
         let planes: &[Plane] = if self.needs_golden() { &[Plane::Test, Plane::Golden] } else { &[Plane::Test] };
-        problems.need(input.planes == planes, || format!("input.planes must be {} for the task {}", names(planes), self.name()));
+        let coloured = !self.needs_golden() && is_coloured(&input.planes);
+        problems.need(input.planes == planes || coloured, || {
+            let or = if self.needs_golden() { "" } else { ", or red, green and blue in any order" };
+            format!("input.planes must be {} for the task {}{or}", names(planes), self.name())
+        });
         let at = format!("task.{}", self.name());
         problems.share(self.floor(), &at, "floor");
         match self {
@@ -154,6 +180,9 @@ impl Boxes {
         problems.need((1..=10_000).contains(&self.findings_max), || format!("{at}.findings_max must be 1 to 10000"));
         match &self.head {
             Head::Grid(grid) => problems.stride(grid.stride, input, &format!("{at}.head.grid")),
+            Head::Yolo(_) | Head::YoloCut(_) => {
+                problems.need(input.multiple.is_multiple_of(32), || format!("{at}.head needs input.multiple to be a multiple of 32"));
+            }
         }
     }
 }
@@ -175,6 +204,11 @@ fn check_labels(labels: &[String], classes: &[ClassEntry], at: &str, problems: &
         problems.need(count == 1, || format!("{at}.labels must have the class {} once, it is there {count} times", class.name));
     }
     problems.need(labels.len() <= 1000, || format!("{at}.labels must be at most 1000"));
+}
+
+/// Each of the three colours once.
+fn is_coloured(planes: &[Plane]) -> bool {
+    planes.len() == 3 && [Plane::Red, Plane::Green, Plane::Blue].iter().all(|colour| planes.contains(colour))
 }
 
 fn names(planes: &[Plane]) -> String {
