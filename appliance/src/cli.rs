@@ -1,8 +1,10 @@
 //! The command line: what `jidoka` can be asked to do, and nothing of how.
 
+mod gauge;
 mod model;
 mod plc;
 
+pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
 pub use model::{Model, ModelAdd, ModelEval, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
@@ -39,6 +41,9 @@ pub enum Command {
     /// The model packages: list, add, verify, measure
     #[command(subcommand)]
     Model(Model),
+    /// Sizes from pictures, in millimetres with their uncertainty
+    #[command(subcommand)]
+    Gauge(Gauge),
     /// The PLC's side of the contract
     #[command(subcommand)]
     Plc(Plc),

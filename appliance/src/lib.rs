@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod gauges;
 pub mod host;
 pub mod journal;
 pub mod judge;

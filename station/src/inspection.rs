@@ -1,6 +1,7 @@
 //! What was seen of one piece, by which model, and how long it took — or why nothing was seen.
 
 use crate::piece::{PieceId, is_zero};
+use crate::reading::Reading;
 use crate::units::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -82,6 +83,9 @@ pub struct Inspection {
     pub model: Arc<ModelRef>,
     /// What it saw above the package's floor, best score first.
     pub findings: Vec<Finding>,
+    /// Sizes measured in the picture. They become readings of this piece and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<Reading>,
     /// Where the time went.
     pub micros: StageMicros,
 }

@@ -283,7 +283,11 @@ impl Station {
     }
 
     fn seen(&mut self, inspection: &Arc<Inspection>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(open) = self.take_open(inspection.piece, inspection.acquisition) else { return };
+        let Some(mut open) = self.take_open(inspection.piece, inspection.acquisition) else { return };
+        for measured in &inspection.measurements {
+            open.readings.retain(|reading| reading.tag != measured.tag);
+            open.readings.push(measured.clone());
+        }
         let judgement = judge(&self.setup.recipe, inspection);
         self.close(open, Some(inspection), judgement, now, effects);
     }

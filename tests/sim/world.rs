@@ -113,6 +113,7 @@ pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
         height: 640,
         model: model(),
         findings: scores.iter().map(finding).collect(),
+        measurements: Vec::new(),
         micros: StageMicros::default(),
     }
 }

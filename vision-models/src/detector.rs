@@ -185,6 +185,7 @@ impl Detector {
             height: frame.height(),
             model: Arc::clone(&self.model),
             findings,
+            measurements: Vec::new(),
             micros,
         })
     }

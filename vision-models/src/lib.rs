@@ -12,6 +12,7 @@ pub mod decode;
 pub mod detector;
 pub mod evaluate;
 pub mod frame;
+pub mod gauge;
 pub mod onnx;
 pub mod package;
 pub mod picture;

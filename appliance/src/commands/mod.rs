@@ -1,6 +1,7 @@
 //! One function per command: from arguments to the parts of the appliance, and from errors to exit codes.
 
 mod doctor;
+mod gauge;
 mod model;
 mod plc;
 mod replay;
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),
+        Command::Gauge(command) => gauge::gauge(&command),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),
         Command::Plc(Plc::Trace(args)) => plc::trace(&args),

@@ -50,6 +50,9 @@ pub struct Settings {
     pub camera: CameraSettings,
     /// What looks at them. `[model]`
     pub model: ModelSettings,
+    /// What is measured in every picture; nothing if the file has no section for it. `[gauge]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gauge: Option<GaugeSettings>,
     /// What is good. `[recipe]`
     pub recipe: RecipeSettings,
     /// The PLC that this station is a client of, and what to read there; none if the PLC is the client. `[plc]`
@@ -94,6 +97,13 @@ pub struct CameraSettings {
     pub name: String,
     /// What delivers the frames.
     pub source: CameraSource,
+}
+
+/// `[gauge]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GaugeSettings {
+    /// The plan's file. `plan`
+    pub plan: PathBuf,
 }
 
 /// What delivers frames.

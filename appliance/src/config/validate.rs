@@ -12,8 +12,8 @@ mod writes;
 use super::problem::{Problem, Problems};
 use super::raw::{Section, Sheet, nearest};
 use super::{
-    BackendName, BackendSettings, CameraSettings, CameraSource, ImageSettings, Language, LogLevel, ModelSettings, Origin, PageSettings,
-    PanelSettings, RecipeSettings, Settings, ThresholdSource,
+    BackendName, BackendSettings, CameraSettings, CameraSource, GaugeSettings, ImageSettings, Language, LogLevel, ModelSettings, Origin,
+    PageSettings, PanelSettings, RecipeSettings, Settings, ThresholdSource,
 };
 use station::recipe::DefectClass;
 use station::record::Identity;
@@ -22,6 +22,8 @@ use station::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tags::KnownTag;
 
 /// Checks a whole file.
 pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings, Problems> {
@@ -44,7 +46,8 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let recipe_section = root.section("recipe");
     let recipe = recipe(&recipe_section);
     let rubric = plan::rubric(&root.section("rubric"));
-    let (modbus, tags) = plc::settings(root);
+    let (modbus, mut tags) = plc::settings(root);
+    let gauge = root.optional_section("gauge").map_or(Some(None), |section| gauge(&section, folder, tags.as_mut()).map(Some));
     let payload = payload::settings(&recipe_section, tags.as_deref());
     let characteristics = plan::characteristics(root, tags.as_deref());
     let stop_policy = plan::stop_policy(&root.section("stop_policy"));
@@ -72,6 +75,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         data_directory: data_directory?,
         camera: camera?,
         model: model?,
+        gauge: gauge?,
         recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric?, payload: payload? },
         plc: modbus.plc,
         modbus_server: modbus.server,
@@ -169,6 +173,33 @@ fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
         threshold_source: threshold_source?,
         thresholds: thresholds?,
     })
+}
+
+/// Reads the plan too: its sizes are tags like any other.
+fn gauge(section: &Section<'_>, folder: &Path, tags: Option<&mut Vec<KnownTag>>) -> Option<GaugeSettings> {
+    let plan = path(section, "plan", "the file of the gauge plan", folder)?;
+    let gauge = match crate::gauges::read(&plan) {
+        Ok(gauge) => gauge,
+        Err(error) => {
+            section.wrong(
+                "plan",
+                crate::pipeline::see::chain(&error),
+                "docs/gauge.md has every key of a plan; `jidoka gauge measure` tries it",
+            );
+            return None;
+        }
+    };
+    for measure in &gauge.plan().measure {
+        if tags.as_deref().is_some_and(|tags| tags.iter().any(|tag| tag.name == measure.name)) {
+            section.wrong("plan", format!("the plan measures {}, and a tag has that name", measure.name), "give one of them another name");
+        }
+    }
+    let measured = gauge.plan().measure.iter();
+    let measured = measured.map(|measure| KnownTag { name: Arc::clone(&measure.name), unit: Some(measure.unit().into()), is_number: true });
+    if let Some(tags) = tags {
+        tags.extend(measured);
+    }
+    Some(GaugeSettings { plan })
 }
 
 /// The classes of the package with the thresholds that are in force, in the package's order.

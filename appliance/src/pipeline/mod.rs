@@ -225,7 +225,7 @@ impl Flow {
             looked,
             stop,
         } = self;
-        let Rig { camera, frame_bytes, before_grab, detector, .. } = rig;
+        let Rig { camera, frame_bytes, before_grab, detector, measuring, .. } = rig;
         let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
         let (shots_tx, shots) = bounded::<Shot>(SHOTS);
         let mut reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
@@ -238,7 +238,7 @@ impl Flow {
         Ok(vec![
             spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), told(stop))))?,
             spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers, &shots_tx, &of_capture))?,
-            spawn("infer-0", move || see::infer(detector, &name, &infer_meter, &shots, &of_infer, &looked))?,
+            spawn("infer-0", move || see::infer(detector, measuring.as_ref(), &name, &infer_meter, &shots, &of_infer, &looked))?,
             spawn("judge", move || judge.run(inputs))?,
             spawn("store", move || keep::keep(&store, clock, &store_meter, &entries, &of_store))?,
         ])

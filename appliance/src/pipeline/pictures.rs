@@ -131,6 +131,7 @@ mod tests {
                     height: 8,
                     model: Arc::clone(&recipe.model),
                     findings: Vec::new(),
+                    measurements: Vec::new(),
                     micros: station::inspection::StageMicros::default(),
                 };
                 let inspection = (verdict == Verdict::Pass).then(|| Arc::new(clean));

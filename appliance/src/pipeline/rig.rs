@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::{CameraSource, Settings};
+use crate::pipeline::see::Measuring;
 use crate::pipeline::{LineError, at};
 use station::piece::PieceId;
 use station::recipe::DefectClass;
@@ -24,6 +25,8 @@ pub struct Rig {
     pub before_grab: Box<dyn FnMut(PieceId) + Send>,
     /// The model.
     pub detector: Detector,
+    /// What is measured in every picture.
+    pub measuring: Option<Measuring>,
     /// The classes of its package, with their default thresholds.
     pub classes: Vec<DefectClass>,
     /// How the camera can be disturbed.
@@ -52,7 +55,9 @@ impl Rig {
             Detector::load(&runtime, &package, mono).map_err(at("the model is refused"))?.with_faults(Arc::clone(&detector_faults));
         let classes = package.classes();
         let before_grab = Box::new(|_| {});
-        Ok(Self { clock, camera, frame_bytes, before_grab, detector, classes, camera_faults, detector_faults, truth })
+        let measuring = settings.gauge.as_ref().map(|gauge| crate::gauges::read(&gauge.plan)).transpose();
+        let measuring = measuring.map_err(at("the gauge plan is refused"))?.map(|gauge| Measuring { gauge, clock });
+        Ok(Self { clock, camera, frame_bytes, before_grab, detector, measuring, classes, camera_faults, detector_faults, truth })
     }
 }
 

@@ -9,14 +9,16 @@ use crate::meter::{Meter, Stage};
 use crate::pipeline::pictures::Looked;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use station::Event;
-use station::inspection::{Miss, MissReason, StageMicros};
+use station::inspection::{Inspection, Miss, MissReason, StageMicros};
 use station::line::LineCommand;
 use station::piece::PieceId;
+use station::reading::{Quality, Reading};
 use std::sync::Arc;
 use tokio::sync::mpsc::WeakSender;
 use vision_models::camera::Camera;
-use vision_models::detector::Detector;
+use vision_models::detector::{Detector, DetectorError};
 use vision_models::frame::{Frame, FramePool};
+use vision_models::gauge::Gauge;
 
 /// A piece is in front of the camera.
 #[derive(Debug, Clone, Copy)]
@@ -104,9 +106,36 @@ pub fn capture(
     }
 }
 
+/// What is measured in every picture, and by whose clock.
+pub struct Measuring {
+    /// The plan.
+    pub gauge: Gauge,
+    /// When a size was measured.
+    pub clock: Clock,
+}
+
+impl Measuring {
+    /// The sizes of a piece as readings, or `None` if one of them cannot be measured: such a piece is a hold.
+    fn sizes(&self, frame: &Frame, piece: PieceId) -> Option<Vec<Reading>> {
+        let sampled_at = self.clock.now();
+        let told = |error: &dyn std::error::Error| tracing::warn!(%piece, error = %chain(error), "the piece was not measured");
+        let measured = self.gauge.measure(frame).inspect_err(|error| told(error)).ok()?;
+        let reading = |size: vision_models::gauge::Measurement| Reading {
+            tag: size.name,
+            value: size.value,
+            unit: size.unit.into(),
+            text: None,
+            quality: Quality::Good,
+            sampled_at,
+        };
+        measured.sizes.into_iter().map(|size| size.inspect_err(|error| told(error)).ok().map(reading)).collect()
+    }
+}
+
 /// The inference thread: one model, one picture at a time. What was seen goes to the judge first, to the pictures after.
 pub fn infer(
     mut detector: Detector,
+    measuring: Option<&Measuring>,
     camera: &Arc<str>,
     meter: &Meter,
     shots: &Receiver<Shot>,
@@ -115,8 +144,8 @@ pub fn infer(
 ) {
     for shot in shots {
         let piece = shot.piece;
-        let inspection = match detector.inspect(&shot.frame, piece, camera) {
-            Ok(mut inspection) => {
+        let inspection = match look(&mut detector, measuring, &shot.frame, piece, camera) {
+            Some(mut inspection) => {
                 inspection.acquisition = shot.acquisition;
                 inspection.micros.capture = shot.capture_micros;
                 note_stages(meter, inspection.micros);
@@ -126,8 +155,7 @@ pub fn infer(
                 }
                 Some(inspection)
             }
-            Err(error) => {
-                tracing::warn!(%piece, error = %chain(&error), "the model did not judge");
+            None => {
                 miss(judge, piece, shot.acquisition, MissReason::ModelError);
                 None
             }
@@ -138,6 +166,18 @@ pub fn infer(
             tracing::warn!(%piece, "the pictures' queue is full; a picture that the PLC asked to keep is not kept");
         }
     }
+}
+
+/// What the model sees and what is measured; nothing if either fails, since half an inspection is none.
+fn look(detector: &mut Detector, measuring: Option<&Measuring>, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Option<Inspection> {
+    let told = |error: &DetectorError| tracing::warn!(%piece, error = %chain(error), "the model did not judge");
+    let mut inspection = detector.inspect(frame, piece, camera).inspect_err(told).ok()?;
+    if let Some(measuring) = measuring {
+        let begun = measuring.clock.mono_micros();
+        inspection.measurements = measuring.sizes(frame, piece)?;
+        inspection.micros.decode += measuring.clock.mono_micros().saturating_sub(begun);
+    }
+    Some(inspection)
 }
 
 fn note_stages(meter: &Meter, micros: StageMicros) {

@@ -100,6 +100,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
         height: 640,
         model: model(),
         findings: vec![],
+        measurements: vec![],
         micros: StageMicros::default(),
     };
     PieceRecord {

@@ -164,7 +164,7 @@ fn findings(judged: &[Judged]) -> Result<String, Failure> {
 }
 
 /// Microseconds of CPU that this thread has had.
-fn cpu_micros() -> u64 {
+pub(in crate::commands) fn cpu_micros() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
     seconds * 1_000_000 + nanos / 1000

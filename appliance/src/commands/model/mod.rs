@@ -1,6 +1,6 @@
 //! `jidoka model`: packages listed, proved and measured.
 
-mod eval;
+pub(super) mod eval;
 
 use super::{Failure, say};
 use crate::cli::{Model, ModelAdd};
