@@ -21,6 +21,7 @@ fn every_heavy_dependency_has_one_door() {
     let doors = [
         ("opencv", "vision-models"),
         ("ort", "vision-models"),
+        ("ring", "vision-models"),
         ("tokio-modbus", "plc-bridge"),
         ("axum", "web-ui"),
         ("sled", "appliance"),

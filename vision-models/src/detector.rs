@@ -3,6 +3,7 @@
 //! Invariants: a detector exists only if the model's inputs and outputs are what the manifest says and it finds on every
 //! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
+use crate::choice::median_millis;
 use crate::decode::{ClassMap, DecodeError, Looker, Wanted, looker};
 use crate::frame::{Frame, MonoClock};
 use crate::package::{Golden, Input, Manifest, Package, Parity};
@@ -51,7 +52,7 @@ pub enum LoadError {
         source: RuntimeError,
     },
     /// Its inputs or outputs are not what the manifest says.
-    #[error("package {package} is refused: {reason}")]
+    #[error("package {package} is refused: {reason}; have the manifest and the weights made for each other")]
     Ports {
         /// The package.
         package: String,
@@ -59,7 +60,9 @@ pub enum LoadError {
         reason: String,
     },
     /// It does not find on a golden piece what it should.
-    #[error("package {package} is refused: on its golden piece {piece} {reason}")]
+    #[error(
+        "package {package} is refused: on its golden piece {piece} {reason}; use the weights and the ONNX Runtime it was made with, or have it made again"
+    )]
     Parity {
         /// The package.
         package: String,
@@ -69,7 +72,7 @@ pub enum LoadError {
         reason: String,
     },
     /// It cannot inspect a golden piece at all.
-    #[error("package {package} is refused: its golden piece {piece} cannot be inspected")]
+    #[error("package {package} is refused, get it anew: its golden piece {piece} cannot be inspected")]
     Golden {
         /// The package.
         package: String,
@@ -124,6 +127,7 @@ pub struct Detector {
     manifest: Manifest,
     model: Arc<ModelRef>,
     clock: MonoClock,
+    proof_millis: f64,
     faults: Arc<DetectorFaults>,
 }
 
@@ -146,10 +150,12 @@ impl Detector {
         let outputs = looker.outputs();
         check_ports(&engine, &manifest.input, &outputs).map_err(|reason| LoadError::Ports { package: name(), reason })?;
         let preparer = Preparer::new(manifest.input.clone()).map_err(|source| LoadError::Prepare(source.into()))?;
-        let mut detector = Self { engine, preparer, looker, outputs, manifest, model, clock, faults: Arc::default() };
+        let mut detector = Self { engine, preparer, looker, outputs, manifest, model, clock, proof_millis: 0.0, faults: Arc::default() };
+        let mut micros = Vec::new();
         for piece in package.goldens() {
-            detector.prove(piece)?;
+            micros.push(detector.prove(piece)?);
         }
+        detector.proof_millis = median_millis(&mut micros);
         Ok(detector)
     }
 
@@ -158,6 +164,19 @@ impl Detector {
     pub fn with_faults(mut self, faults: Arc<DetectorFaults>) -> Self {
         self.faults = faults;
         self
+    }
+
+    /// The same detector with another clock for its stages.
+    #[must_use]
+    pub fn with_clock(mut self, clock: MonoClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Milliseconds for a golden picture, median over the proof, by the clock with which the detector was loaded.
+    #[must_use]
+    pub const fn proof_millis(&self) -> f64 {
+        self.proof_millis
     }
 
     /// Who looks.
@@ -224,12 +243,17 @@ impl Detector {
         Ok((findings, micros))
     }
 
-    fn prove(&mut self, piece: &Golden) -> Result<(), LoadError> {
+    /// Microseconds that it took, if it is as expected.
+    fn prove(&mut self, piece: &Golden) -> Result<u64, LoadError> {
+        let start = (self.clock)();
         let (package, name) = (self.model.package.clone(), piece.name.clone());
         match self.findings(&piece.test, piece.golden.as_deref()) {
             Err(source) => Err(LoadError::Golden { package, piece: name, source }),
-            Ok(found) => compare(&found, &piece.expected, &self.manifest.parity, self.manifest.task.floor())
-                .map_err(|reason| LoadError::Parity { package, piece: name, reason }),
+            Ok(found) => {
+                let micros = (self.clock)().saturating_sub(start);
+                let same = compare(&found, &piece.expected, &self.manifest.parity, self.manifest.task.floor());
+                same.map(|()| micros).map_err(|reason| LoadError::Parity { package, piece: name, reason })
+            }
         }
     }
 }

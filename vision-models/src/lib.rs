@@ -7,6 +7,7 @@
 
 pub mod boards;
 pub mod camera;
+pub mod choice;
 pub mod cut;
 pub mod decode;
 pub mod detector;
@@ -19,3 +20,15 @@ pub mod picture;
 pub mod prepare;
 pub mod runtime;
 pub mod score;
+
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
+}

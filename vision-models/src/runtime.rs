@@ -38,7 +38,7 @@ pub enum RuntimeError {
         reason: String,
     },
     /// The library refuses a model.
-    #[error("ONNX Runtime refuses the model: {reason}")]
+    #[error("ONNX Runtime refuses the model: {reason}. {}", mend(.reason))]
     Model {
         /// What it says.
         reason: String,
@@ -49,6 +49,19 @@ pub enum RuntimeError {
         /// What ONNX Runtime says.
         reason: String,
     },
+}
+
+/// What to do about what ONNX Runtime says of a model.
+fn mend(reason: &str) -> &'static str {
+    let lower = reason.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["opset", "ir_version", "ir version"]) {
+        "Export the model for an older operator set, or install a newer ONNX Runtime"
+    } else if says(&["protobuf", "invalid model", "no graph"]) {
+        "The file is cut off or is no ONNX: copy the package again"
+    } else {
+        "Export the model anew and have the package made again"
+    }
 }
 
 /// The one runtime of the process. ONNX Runtime itself allows no second environment, and no second library.

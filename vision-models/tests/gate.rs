@@ -4,45 +4,15 @@
 
 mod common;
 
-use common::{clock, detector, package_folder, runtime};
-use std::error::Error;
+use common::{chain, clock, copy, detector, edit, runtime};
 use std::fs;
 use std::path::Path;
-use tempfile::TempDir;
 use vision_models::decode::DecodeError;
 use vision_models::detector::{Detector, DetectorError, LoadError};
-use vision_models::package::{MANIFEST, Package, PackageError, WEIGHTS, list_files, seal};
-
-/// A copy of the package to break.
-fn copy() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("golden")).unwrap();
-    for name in list_files(&package_folder()).unwrap() {
-        fs::copy(package_folder().join(&name), folder.path().join(&name)).unwrap();
-    }
-    folder
-}
-
-fn edit(folder: &Path, name: &str, change: impl Fn(&str) -> String) {
-    let before = fs::read_to_string(folder.join(name)).unwrap();
-    let after = change(&before);
-    assert_ne!(before, after, "the change must change something");
-    fs::write(folder.join(name), after).unwrap();
-}
+use vision_models::package::{MANIFEST, Package, PackageError, WEIGHTS, seal};
 
 fn load(folder: &Path) -> Result<Detector, LoadError> {
     Detector::load(&runtime(), &Package::open(folder).expect("manifest and hashes are right"), clock())
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }
 
 #[test]

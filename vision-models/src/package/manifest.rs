@@ -4,6 +4,7 @@
 //! file names that stay inside the package.
 
 use super::task::Task;
+use super::variant::{self, Speed, VariantEntry};
 use serde::{Deserialize, Serialize};
 use station::units::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,12 @@ pub struct Manifest {
     pub task: Task,
     /// The classes of defects; the first is class 1. Where the task has no labels this is the order of the model's planes.
     pub class: Vec<ClassEntry>,
+    /// Its weights, the reference first; without any there is one, `fp32` in `model.onnx`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variant: Vec<VariantEntry>,
+    /// How fast it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
     /// What the thresholds were chosen for.
     pub operating_point: OperatingPoint,
     /// Where the model comes from.
@@ -221,6 +228,7 @@ impl Manifest {
             problems.need(good, || format!("the threshold of class {} must be between task.{}.floor and 1", class.name, self.task.name()));
         }
         self.parity.check(&self.task, &mut problems);
+        variant::check(self, &mut problems);
         for name in self.files.keys() {
             let inside = !name.is_empty() && name.split('/').all(|part| !matches!(part, "" | "." | "..")) && !name.contains('\\');
             problems.need(inside, || format!("files: {name:?} is not a path below the package"));
@@ -280,7 +288,7 @@ impl Problems {
     }
 }
 
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     let letter = |character: char| character.is_ascii_alphanumeric();
     name.starts_with(letter) && name.chars().all(|character| letter(character) || matches!(character, '-' | '_' | '.'))
 }

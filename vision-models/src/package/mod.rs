@@ -4,10 +4,14 @@
 //! it has; what was hashed is kept in memory and is what runs, so a file swapped later changes nothing.
 
 mod manifest;
+mod signature;
 mod task;
+mod variant;
 
 pub use manifest::{ClassEntry, FORMAT, GoldenPiece, Input, Layout, Manifest, OperatingPoint, Parity, Plane, Provenance};
+pub use signature::{KeyError, PublicKey, SIGNATURE, SecretKey, sign};
 pub use task::{Activation, Boxes, Classify, Grid, Head, Segment, Task, Yolo, YoloCut};
+pub use variant::{Speed, VariantEntry};
 
 use crate::picture::{Picture, PictureError};
 use station::inspection::{Finding, ModelRef};
@@ -24,6 +28,9 @@ pub const MANIFEST: &str = "model.toml";
 
 /// Name of the weights in a package's folder.
 pub const WEIGHTS: &str = "model.onnx";
+
+/// Name of the variant in [`WEIGHTS`] of a package that names none.
+pub const FIRST_VARIANT: &str = "fp32";
 
 /// Why a package is refused.
 #[derive(Debug, Error)]
@@ -46,7 +53,7 @@ pub enum PackageError {
         reason: String,
     },
     /// A file is not the one the manifest lists.
-    #[error("{} has SHA-256 {found}, the manifest lists {listed}", .path.display())]
+    #[error("{} has SHA-256 {found}, the manifest lists {listed}: it was changed or cut off on its way, copy the package again", .path.display())]
     Hash {
         /// The file.
         path: PathBuf,
@@ -56,28 +63,36 @@ pub enum PackageError {
         listed: Digest,
     },
     /// A file lies in the package that the manifest does not list.
-    #[error("{} is not listed in the manifest", .path.display())]
+    #[error("{} is not listed in the manifest: remove it, or have the package made again with it", .path.display())]
     Unlisted {
         /// The file.
         path: PathBuf,
     },
     /// The manifest needs a file that it does not list.
-    #[error("{} needs {name}, and its [files] does not list it", .path.display())]
+    #[error("{} needs {name}, and its [files] does not list it: have the package made again", .path.display())]
     NotListed {
         /// The manifest.
         path: PathBuf,
         /// The file.
         name: String,
     },
+    /// Nobody who is trusted vouches for it.
+    #[error("{}: {reason}; [model] trusted_keys says whose packages are used, `jidoka model sign` signs one", .path.display())]
+    Signature {
+        /// Where the signature is or should be.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A golden piece cannot be used.
-    #[error("a golden piece cannot be used")]
+    #[error("a golden piece cannot be used: have the package made again")]
     Golden(
         /// What is wrong with it.
         #[from]
         PictureError,
     ),
     /// The expected findings of a golden piece cannot be read.
-    #[error("{} is not a list of findings", .path.display())]
+    #[error("{} is not a list of findings: have the package made again", .path.display())]
     Expected {
         /// The file.
         path: PathBuf,
@@ -104,9 +119,19 @@ pub struct Golden {
 #[derive(Debug, Clone)]
 pub struct Package {
     manifest: Manifest,
+    variants: Vec<Variant>,
+    chosen: Variant,
+    /// Of scores and of sides of boxes, for variants that have none of their own.
+    tolerances: (f32, f32),
+    signer: Option<PublicKey>,
+    goldens: Arc<Vec<Golden>>,
+}
+
+#[derive(Debug, Clone)]
+struct Variant {
+    entry: VariantEntry,
     weights: Arc<[u8]>,
     model: Arc<ModelRef>,
-    goldens: Vec<Golden>,
 }
 
 impl Package {
@@ -115,7 +140,15 @@ impl Package {
     /// # Errors
     /// With the first thing that is wrong: the manifest, a file that is missing, changed or not listed.
     pub fn open(folder: &Path) -> Result<Self, PackageError> {
-        let manifest = read_manifest(folder)?;
+        Self::open_trusted(folder, &[])
+    }
+
+    /// The same, if one of these keys has signed it; without keys nobody needs to.
+    ///
+    /// # Errors
+    /// As [`Package::open`], and if nobody who is trusted vouches for it.
+    pub fn open_trusted(folder: &Path, trusted: &[PublicKey]) -> Result<Self, PackageError> {
+        let (manifest, signer) = read_manifest(folder, trusted)?;
         let mut files = BTreeMap::new();
         for (name, listed) in &manifest.files {
             let path = folder.join(name);
@@ -127,7 +160,7 @@ impl Package {
             files.insert(name.as_str(), bytes);
         }
         for name in list_files(folder)? {
-            if name != MANIFEST && !files.contains_key(name.as_str()) {
+            if name != MANIFEST && name != SIGNATURE && !files.contains_key(name.as_str()) {
                 return Err(PackageError::Unlisted { path: folder.join(name) });
             }
         }
@@ -135,7 +168,6 @@ impl Package {
             let missing = || PackageError::NotListed { path: folder.join(MANIFEST), name: name.to_owned() };
             files.get(name).map(Vec::as_slice).ok_or_else(missing)
         };
-        let weights: Arc<[u8]> = listed(WEIGHTS)?.into();
         let mut goldens = Vec::new();
         for piece in &manifest.parity.piece {
             let picture = |name: &str| Ok::<_, PackageError>(Picture::decode(&folder.join(name).display().to_string(), listed(name)?)?);
@@ -144,9 +176,23 @@ impl Package {
             let (test, golden) = (picture(&piece.test)?, piece.golden.as_deref().map(picture).transpose()?.map(Arc::new));
             goldens.push(Golden { name: piece.test.clone(), test, golden, expected });
         }
-        let package = format!("{}@{}", manifest.name, manifest.version);
-        let model = Arc::new(ModelRef { package, weights: Digest::of(&weights) });
-        Ok(Self { manifest, weights, model, goldens })
+        let only =
+            || VariantEntry { name: FIRST_VARIANT.to_owned(), file: WEIGHTS.to_owned(), score_tolerance: None, box_tolerance_pixels: None };
+        let (first, rest) = manifest.variant.split_first().map_or_else(|| (only(), &[][..]), |(first, rest)| (first.clone(), rest));
+        let variant = |entry: VariantEntry| {
+            let weights: Arc<[u8]> = listed(&entry.file)?.into();
+            let package = format!("{}@{}", manifest.name, manifest.version);
+            let model = Arc::new(ModelRef { package, weights: Digest::of(&weights) });
+            Ok::<_, PackageError>(Variant { entry, weights, model })
+        };
+        let chosen = variant(first)?;
+        let mut variants = vec![chosen.clone()];
+        for entry in rest {
+            variants.push(variant(entry.clone())?);
+        }
+        let tolerances = (manifest.parity.score_tolerance, manifest.parity.box_tolerance_pixels);
+        let package = Self { manifest, variants, chosen: chosen.clone(), tolerances, signer, goldens: Arc::new(goldens) };
+        Ok(package.with(chosen))
     }
 
     /// What the manifest says.
@@ -158,7 +204,39 @@ impl Package {
     /// The model's name in records.
     #[must_use]
     pub const fn model(&self) -> &Arc<ModelRef> {
-        &self.model
+        &self.chosen.model
+    }
+
+    /// Names of its variants, the reference first.
+    pub fn variants(&self) -> impl Iterator<Item = &str> {
+        self.variants.iter().map(|variant| variant.entry.name.as_str())
+    }
+
+    /// The variant whose weights are loaded; the reference unless another one was taken.
+    #[must_use]
+    pub fn variant_name(&self) -> &str {
+        &self.chosen.entry.name
+    }
+
+    /// The same package with another variant, held to that variant's tolerances.
+    #[must_use]
+    pub fn variant(&self, name: &str) -> Option<Self> {
+        let variant = self.variants.iter().find(|variant| variant.entry.name == name)?;
+        Some(self.clone().with(variant.clone()))
+    }
+
+    fn with(mut self, variant: Variant) -> Self {
+        let (score, sides) = self.tolerances;
+        self.manifest.parity.score_tolerance = variant.entry.score_tolerance.unwrap_or(score);
+        self.manifest.parity.box_tolerance_pixels = variant.entry.box_tolerance_pixels.unwrap_or(sides);
+        self.chosen = variant;
+        self
+    }
+
+    /// The trusted key that vouches for it, if any was asked for.
+    #[must_use]
+    pub const fn signer(&self) -> Option<PublicKey> {
+        self.signer
     }
 
     /// The classes with the thresholds the package proposes, in order: what a recipe starts from.
@@ -174,21 +252,23 @@ impl Package {
     }
 
     pub(crate) fn weights(&self) -> &[u8] {
-        &self.weights
+        &self.chosen.weights
     }
 
     /// The same package with other expectations; for the tool that makes packages.
     #[must_use]
     pub fn without_goldens(mut self) -> Self {
-        self.goldens.clear();
+        self.goldens = Arc::default();
         self
     }
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest, PackageError> {
+fn read_manifest(folder: &Path, trusted: &[PublicKey]) -> Result<(Manifest, Option<PublicKey>), PackageError> {
     let path = folder.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|source| PackageError::File { path: path.clone(), source })?;
-    Manifest::parse(&text).map_err(|reason| PackageError::Manifest { path, reason })
+    let signer = signature::verify(folder, text.as_bytes(), trusted)?;
+    let manifest = Manifest::parse(&text).map_err(|reason| PackageError::Manifest { path, reason })?;
+    Ok((manifest, signer))
 }
 
 /// Writes the SHA-256 of every file of a package's folder into its manifest, behind the heading `[files]`, which must be
@@ -206,7 +286,7 @@ pub fn seal(folder: &Path) -> Result<(), PackageError> {
     let missing = || PackageError::Manifest { path: path.clone(), reason: "it must end with a table [files]".to_owned() };
     let (head, _) = text.split_once("\n[files]\n").ok_or_else(missing)?;
     let mut text = format!("{head}\n[files]\n");
-    for name in list_files(folder)?.iter().filter(|name| *name != MANIFEST) {
+    for name in list_files(folder)?.iter().filter(|name| *name != MANIFEST && *name != SIGNATURE) {
         let file = folder.join(name);
         let digest = Digest::of(&fs::read(&file).map_err(failed(&file))?);
         text.push_str(&format!("{name:?} = \"{digest}\"\n"));

@@ -4,12 +4,15 @@
 
 pub mod tiny;
 
+use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use tempfile::TempDir;
 use vision_models::detector::Detector;
 use vision_models::frame::MonoClock;
-use vision_models::package::Package;
+use vision_models::package::{Package, list_files};
 use vision_models::runtime::Runtime;
 
 pub fn home() -> PathBuf {
@@ -46,4 +49,34 @@ pub fn deeppcb() -> Option<PathBuf> {
     }
     println!("skipped: {} is not there", folder.display());
     None
+}
+
+/// A copy of the package to break.
+pub fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("golden")).unwrap();
+    for name in list_files(&package_folder()).unwrap() {
+        fs::copy(package_folder().join(&name), folder.path().join(&name)).unwrap();
+    }
+    folder
+}
+
+/// Changes a text file; a change that changes nothing is a mistake of the test.
+pub fn edit(folder: &Path, name: &str, change: impl Fn(&str) -> String) {
+    let before = fs::read_to_string(folder.join(name)).unwrap();
+    let after = change(&before);
+    assert_ne!(before, after, "the change must change something");
+    fs::write(folder.join(name), after).unwrap();
+}
+
+/// An error with everything behind it.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
 }

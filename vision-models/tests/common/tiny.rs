@@ -37,7 +37,8 @@ impl Tiny {
         }
     }
 
-    fn graph(self) -> Graph {
+    /// The network of the task.
+    pub fn graph(self) -> Graph {
         let open = |planes| ["n", "", "h", "w"].map(|name| if name.is_empty() { Dim::Fixed(planes) } else { Dim::Named(name.to_owned()) });
         let scores = |dims: &[Dim]| Port::floats("scores", dims.to_vec());
         let mut graph = Graph::default();
@@ -177,4 +178,25 @@ expected = "golden/piece.json"
 pub fn picture(level: impl Fn(u32, u32) -> u8) -> Picture {
     let level = &level;
     Picture::new(64, 64, (0..64).flat_map(|y| (0..64).map(move |x| level(x, y))).collect()).unwrap()
+}
+
+/// The same network after much work that changes nothing: `layers` convolutions of 64 planes whose weights are 0.
+pub fn heavier(mut graph: Graph, layers: usize) -> Graph {
+    let pads = |node: Node| node.with("kernel_shape", Setting::Wholes(vec![3, 3])).with("pads", Setting::Wholes(vec![1; 4]));
+    let zeros = |name: &str, dims: &[i64]| Tensor::floats(name, dims, &vec![0.0; usize::try_from(dims.iter().product::<i64>()).unwrap()]);
+    graph.nodes.push(pads(Node::new("Conv", &["image", "first"], &["work0"])));
+    for layer in 0..layers {
+        graph.nodes.push(pads(Node::new("Conv", &[&format!("work{layer}"), "more"], &[&format!("work{}", layer + 1)])));
+    }
+    graph.nodes.push(Node::new("GlobalAveragePool", &[&format!("work{layers}")], &["nothing"]));
+    graph.nodes.push(Node::new("Conv", &["nothing", "last"], &["zero"]));
+    let sum = graph.outputs[0].name.clone();
+    for node in &mut graph.nodes {
+        for output in node.outputs.iter_mut().filter(|output| **output == sum) {
+            *output = "before".to_owned();
+        }
+    }
+    graph.nodes.push(Node::new("Add", &["before", "zero"], &[&sum]));
+    graph.initializers.extend([zeros("first", &[64, 1, 3, 3]), zeros("more", &[64, 64, 3, 3]), zeros("last", &[2, 64, 1, 1])]);
+    graph
 }
