@@ -135,7 +135,10 @@ if [[ "$purpose" == arm64 ]]; then
 fi
 case "$purpose" in
   test) python_peers plc-bridge/tests/peers/requirements.txt ;;
-  bench) python_peers spc/benches/requirements.txt ;;
+  bench)
+    python_peers spc/benches/requirements.txt
+    python_peers appliance/benches/requirements.txt
+    ;;
 esac
 "$root/scripts/onnxruntime.sh"
 echo "setup.sh: everything for \`make $purpose\` is here"

@@ -5,7 +5,7 @@ mod model;
 mod plc;
 
 pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
-pub use model::{Model, ModelAdd, ModelEval, ModelVerify};
+pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
 use clap::{Args, Parser, Subcommand};
@@ -25,7 +25,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the station described by a configuration file
-    Run(Config),
+    Run(Run),
     /// Run a simulated line: boards, PLC and backend are simulated, everything else is real
     Demo(Box<Demo>),
     /// Check a configuration file and report every problem at once
@@ -57,6 +57,17 @@ pub struct Config {
     /// The configuration file
     #[arg(long, default_value = "/etc/jidoka/jidoka.toml")]
     pub config: PathBuf,
+}
+
+/// The station.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where its configuration lies.
+    #[command(flatten)]
+    pub config: Config,
+    /// When it ends, write the times of its last pieces to this file: one JSON object, microseconds
+    #[arg(long, value_name = "FILE")]
+    pub figures: Option<PathBuf>,
 }
 
 /// The simulated line.

@@ -91,7 +91,7 @@ pub fn examine(settings: &Settings, now: &dyn Fn() -> Timestamp, probes: &[Probe
         users_file(&settings.page.users),
     ];
     findings.extend(settings.backends.iter().map(|backend| token_file(backend.name.as_str(), &backend.token_file)));
-    if let CameraSource::Folder { path } = &settings.camera.source {
+    if let CameraSource::Folder { path } | CameraSource::Replay { path } = &settings.camera.source {
         findings.push(folder("camera folder", path, "put pictures there, or correct camera.path"));
     }
     findings.push(folder("model package", &settings.model.package, "install the package, or correct model.package"));

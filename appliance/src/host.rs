@@ -7,6 +7,18 @@ pub fn resident_mib() -> (u64, u64) {
     (field_kib(&status, "VmHWM:") / 1024, field_kib(&status, "VmRSS:") / 1024)
 }
 
+/// Microseconds since this process was started, to a clock tick (10 ms); 0 where `/proc` does not tell.
+#[must_use]
+pub fn age_micros() -> u64 {
+    // The name in parentheses may hold spaces; starttime is field 22, the 20th after it (proc(5)).
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse::<u64>().ok());
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (u64::try_from(now.tv_sec).unwrap_or(0), u64::try_from(now.tv_nsec).unwrap_or(0));
+    started.map_or(0, |started| (seconds * 1_000_000 + nanos / 1000).saturating_sub(started * 1_000_000 / ticks))
+}
+
 /// Space that is free for this process on the file system of `path`, in MiB; `None` if the system does not tell.
 #[must_use]
 pub fn free_mib(path: &std::path::Path) -> Option<u64> {
@@ -37,6 +49,8 @@ mod tests {
         assert_eq!(field_kib(status, "VmHWM:"), 204_800);
         assert_eq!(field_kib(status, "VmPeak:"), 0);
         assert!(resident_mib().0 > 0, "this process has a resident set");
+        let age = age_micros();
+        assert!(age > 0 && age < 3_600_000_000, "this test runs within an hour: {age}");
         assert!(used_permille(std::path::Path::new("/")).is_some_and(|permille| permille <= 1000));
         assert_eq!(used_permille(std::path::Path::new("/nowhere at all")), None);
     }

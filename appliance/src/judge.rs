@@ -190,6 +190,9 @@ impl Judge {
         for effect in effects {
             match effect {
                 Effect::Command(command) => {
+                    if let LineCommand::Result(result) = command {
+                        self.meter.add(result.piece, |times| (times.judged, times.verdict) = (now, Some(result.verdict)));
+                    }
                     // A full queue means that the PLC is not following: the station stops the line. A closed one means that
                     // the PLC thread has left, as it does first when the appliance stops, with RunPermit 0 as its last word.
                     self.overrun |=

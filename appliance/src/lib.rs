@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod packages;
 pub mod panel;
 pub mod pipeline;
+pub mod realtime;
 pub mod report;
 pub mod store;
 pub mod upload;

@@ -12,6 +12,8 @@ pub enum Model {
     Add(ModelAdd),
     /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden pieces
     Verify(ModelVerify),
+    /// Make a verdict-first package of one with a standard YOLO export: scores first, boxes only where there is a finding
+    Cut(ModelCut),
     /// Measure a package on pictures whose faults are known
     Eval(ModelEval),
 }
@@ -24,6 +26,15 @@ pub struct ModelAdd {
     /// Where this machine keeps its packages
     #[arg(long, value_name = "DIR", default_value = crate::packages::SHELF)]
     pub shelf: PathBuf,
+}
+
+/// What to cut, and where the new package goes.
+#[derive(Debug, Args)]
+pub struct ModelCut {
+    /// The package: its name, or its folder
+    pub package: String,
+    /// Folder of the new package; it must not be there
+    pub to: PathBuf,
 }
 
 /// Which package.

@@ -1,18 +1,19 @@
 //! `run` and `check`: what a settings file leads to.
 
 use super::{Failure, say};
-use crate::cli::Config;
+use crate::cli::{self, Config};
 use crate::config::Settings;
 use crate::pipeline::rig::Rig;
 use crate::pipeline::{Line, LineError, Run, at, until_told_to_end};
 
 /// Runs the station until it is told to end.
-pub fn run(args: &Config) -> Result<(), Failure> {
-    let settings = Settings::load(&args.config)?;
+pub fn run(args: &cli::Run) -> Result<(), Failure> {
+    let cli::Run { config: Config { config }, figures } = args;
+    let settings = Settings::load(config)?;
     if is_commissioning(&settings) {
         let text = format!(
             "{}: plc.commissioning = true: the line cannot run while test writes are allowed (mend: write commissioning = false)",
-            args.config.display()
+            config.display()
         );
         return Err(Failure { text, code: 78 });
     }
@@ -31,7 +32,15 @@ pub fn run(args: &Config) -> Result<(), Failure> {
     notify(&[sd_notify::NotifyState::Ready]);
     until_told_to_end()?;
     notify(&[sd_notify::NotifyState::Stopping]);
+    let (meter, clock) = (std::sync::Arc::clone(&line.meter), line.clock);
     let late = line.stop();
+    if let Some(file) = figures {
+        // The times of pieces count from the line's clock; this is how old the process was when that began.
+        let exec_micros = crate::host::age_micros().saturating_sub(clock.mono_micros());
+        let told = serde_json::json!({ "exec_micros": exec_micros, "pieces": meter.pieces() });
+        let text = serde_json::to_string(&told).map_err(at("the figures"))?;
+        std::fs::write(file, text).map_err(at(&format!("--figures {}", file.display())))?;
+    }
     if late.is_empty() {
         Ok(())
     } else {

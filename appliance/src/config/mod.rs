@@ -77,6 +77,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// The small display; none if the file has no section for it. `[panel]`
     pub panel: Option<PanelSettings>,
+    /// Real-time priority and locked memory; none if the file has no section for it. `[realtime]`
+    pub realtime: Option<Realtime>,
     /// The file, for problems that are found later.
     #[serde(skip)]
     origin: Origin,
@@ -97,6 +99,8 @@ pub struct CameraSettings {
     pub name: String,
     /// What delivers the frames.
     pub source: CameraSource,
+    /// Pictures per second of a line without triggers; `None`: one picture per trigger of the PLC.
+    pub free_run_per_second: Option<f64>,
 }
 
 /// `[gauge]`
@@ -119,6 +123,11 @@ pub enum CameraSource {
     },
     /// Pictures from a folder, one per trigger.
     Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Pictures of a folder that are all read into memory before the line starts, again and again: for measuring.
+    Replay {
         /// The folder.
         path: PathBuf,
     },
@@ -242,6 +251,15 @@ impl LogLevel {
             Self::Trace => "trace",
         }
     }
+}
+
+/// `[realtime]`: what the machine shall do for the threads between picture and PLC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Realtime {
+    /// Their priority under `SCHED_FIFO`, 1 to 90; the model never has one.
+    pub priority: u8,
+    /// All memory of the process stays where it is once it was used.
+    pub lock_memory: bool,
 }
 
 /// `[panel]`

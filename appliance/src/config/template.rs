@@ -93,8 +93,9 @@ fn demo_text(places: &DemoPlaces) -> Result<String, TemplateError> {
             // `{:?}` keeps the decimal point, by which TOML knows a float.
             edits.set_raw("camera.bad_share", format!("{bad_share:?}"))?;
         }
-        CameraSource::Folder { path } => {
-            edits.set_raw("camera.kind", format!("\"folder\"\npath = {}", quoted(&path_text(path)?)))?;
+        CameraSource::Folder { path } | CameraSource::Replay { path } => {
+            let kind = if matches!(places.camera, CameraSource::Folder { .. }) { "folder" } else { "replay" };
+            edits.set_raw("camera.kind", format!("\"{kind}\"\npath = {}", quoted(&path_text(path)?)))?;
             edits.comment_out("camera.seed")?;
             edits.comment_out("camera.bad_share")?;
         }

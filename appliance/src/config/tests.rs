@@ -140,7 +140,7 @@ fn a_wrong_type_or_range_is_told_where_it_stands() {
     check(&[("word_swap = false", "word_swap = 0")], &["@word_swap = 0@: plc.word_swap: an integer is here (mend: write true or false)"]);
     check(
         &[("kind = \"generated\"", "kind = \"usb\"")],
-        &["@\"usb\"@: camera.kind: `usb` is not known here (mend: write \"generated\" or \"folder\")"],
+        &["@\"usb\"@: camera.kind: `usb` is not known here (mend: write \"generated\" or \"folder\" or \"replay\")"],
     );
     check(&[("line = \"SMT 2\"", "line = \" \"")], &["@line = \" \"@: station.line: the text is empty (mend: write the name of the line)"]);
     check(
@@ -493,4 +493,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_free_running_line_with_real_time_priority_is_what_the_file_says() {
+    let text = sample_with(&[
+        ("kind = \"generated\"", "kind = \"replay\"\npath = \"pictures\"\nfree_run_per_second = 25"),
+        ("seed = 7\n", ""),
+        ("bad_share = 0.08\n", ""),
+        ("# [realtime]\n# priority = 20\n# lock_memory = true", "[realtime]\npriority = 20\nlock_memory = true"),
+    ]);
+    let settings = parse(&text).expect("no problem");
+    assert_eq!(settings.camera.source, CameraSource::Replay { path: "/etc/jidoka/pictures".into() });
+    assert_eq!(settings.camera.free_run_per_second, Some(25.0));
+    assert_eq!(settings.realtime, Some(Realtime { priority: 20, lock_memory: true }));
+    let settings = parse(sample()).expect("no problem");
+    assert_eq!((settings.camera.free_run_per_second, settings.realtime), (None, None));
+    let wrong = text.replace("priority = 20", "priority = 99").replace("free_run_per_second = 25", "free_run_per_second = 0");
+    let told = parse(&wrong).expect_err("two problems").to_string();
+    assert!(told.contains("realtime.priority") && told.contains("camera.free_run_per_second"), "{told}");
 }

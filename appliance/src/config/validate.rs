@@ -13,7 +13,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{Section, Sheet, nearest};
 use super::{
     BackendName, BackendSettings, CameraSettings, CameraSource, GaugeSettings, ImageSettings, Language, LogLevel, ModelSettings, Origin,
-    PageSettings, PanelSettings, RecipeSettings, Settings, ThresholdSource,
+    PageSettings, PanelSettings, Realtime, RecipeSettings, Settings, ThresholdSource,
 };
 use station::recipe::DefectClass;
 use station::record::Identity;
@@ -56,6 +56,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let backends = backends(root, folder);
     let images = images(&root.section("images"));
     let log_level = root.optional_section("log").map_or(Some(LogLevel::Info), |section| log_level(&section));
+    let realtime = root.optional_section("realtime").map_or(Some(None), |section| realtime(&section).map(Some));
     let panel = root.optional_section("panel").map_or(Some(None), |section| panel(&section, folder).map(Some));
 
     if let (Some(page), Some(modbus)) = (&page, &modbus) {
@@ -88,6 +89,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         images: images?,
         log_level: log_level?,
         panel: panel?,
+        realtime: realtime?,
         origin: Origin::default(),
     })
 }
@@ -136,25 +138,36 @@ fn path(section: &Section<'_>, key: &'static str, form: &str, folder: &Path) -> 
     section.text(key, form).map(|path| folder.join(path))
 }
 
+/// What delivers frames.
+#[derive(Clone, Copy)]
+enum Kind {
+    Generated,
+    Folder,
+    Replay,
+}
+
 fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
     let name = section.text("name", "1 to 7 lower-case letters and digits, for example \"cam0\"");
     let fits = |name: &&str| name.len() <= 7 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if name.is_some_and(|name| !fits(&name)) {
         section.wrong("name", "this does not fit into the name of a thread", "write 1 to 7 lower-case letters and digits");
     }
-    let source = match section.choice("kind", &[("generated", true), ("folder", false)]) {
-        Some(true) => {
+    let source = match section.choice("kind", &[("generated", Kind::Generated), ("folder", Kind::Folder), ("replay", Kind::Replay)]) {
+        Some(Kind::Generated) => {
             let seed = section.whole("seed", 0..=i64::MAX).map(i64::unsigned_abs);
             let bad_share = section.real("bad_share", 0.0..=1.0);
             Some(CameraSource::Generated { seed: seed?, bad_share: bad_share? })
         }
-        Some(false) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Folder { path }),
+        Some(Kind::Folder) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Folder { path }),
+        Some(Kind::Replay) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Replay { path }),
         None => {
             section.open_ended();
             None
         }
     };
-    Some(CameraSettings { name: name.filter(fits)?.to_owned(), source: source? })
+    let free_run_per_second =
+        if section.has("free_run_per_second") { section.real("free_run_per_second", 0.01..=1000.0).map(Some) } else { Some(None) };
+    Some(CameraSettings { name: name.filter(fits)?.to_owned(), source: source?, free_run_per_second: free_run_per_second? })
 }
 
 fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
@@ -249,6 +262,12 @@ fn recipe(section: &Section<'_>) -> Option<(String, String, Micros)> {
     let product = section.text("product", "the product it is for");
     let deadline = section.whole("verdict_deadline_millis", 1..=60_000_u64);
     Some((name?.to_owned(), product?.to_owned(), Micros::from_millis(deadline?)))
+}
+
+fn realtime(section: &Section<'_>) -> Option<Realtime> {
+    let priority = section.whole("priority", 1..=90_u8);
+    let lock_memory = section.flag("lock_memory");
+    Some(Realtime { priority: priority?, lock_memory: lock_memory? })
 }
 
 fn page(section: &Section<'_>, folder: &Path) -> Option<PageSettings> {

@@ -9,11 +9,7 @@ use crossbeam::channel::Sender;
 use plc_bridge::BridgeReport;
 use station::Event;
 use station::inspection::{Miss, MissReason};
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Arrivals kept in mind to time their results; more than the PLC can have open.
-const ARRIVALS: usize = 64;
 
 /// What the bridge's reports lead to.
 pub struct Reports {
@@ -25,18 +21,17 @@ pub struct Reports {
     pub meter: Arc<Meter>,
     /// The time.
     pub clock: crate::clock::Clock,
-    arrivals: VecDeque<Trigger>,
 }
 
 impl Reports {
     /// Reports into these queues.
     #[must_use]
     pub fn new(judge: Sender<Input>, triggers: Sender<Trigger>, meter: Arc<Meter>, clock: crate::clock::Clock) -> Self {
-        Self { judge, triggers, meter, clock, arrivals: VecDeque::with_capacity(ARRIVALS) }
+        Self { judge, triggers, meter, clock }
     }
 
     /// Takes one report.
-    pub fn take(&mut self, report: BridgeReport) {
+    pub fn take(&self, report: BridgeReport) {
         match report {
             BridgeReport::Event(Event::Arrived(arrival)) => {
                 let trigger = Trigger {
@@ -57,11 +52,12 @@ impl Reports {
                 self.tell(event);
             }
             BridgeReport::Written { piece, micros } => {
+                let now = self.clock.mono_micros();
                 self.meter.note(Stage::PlcWrite, micros);
-                let arrival = self.arrivals.iter().position(|arrival| arrival.piece == piece).and_then(|index| self.arrivals.remove(index));
-                if let Some(arrival) = arrival {
-                    self.meter.note(Stage::EndToEnd, self.clock.mono_micros().saturating_sub(arrival.at_micros));
-                }
+                self.meter.add(piece, |times| {
+                    times.written = now;
+                    self.meter.note(Stage::EndToEnd, now.saturating_sub(times.due));
+                });
             }
             BridgeReport::Permitted { micros, .. } => self.meter.note(Stage::Permit, micros),
             BridgeReport::RoundTrip { .. } => {}
@@ -69,17 +65,13 @@ impl Reports {
         }
     }
 
-    fn trigger(&mut self, trigger: Trigger) {
-        let Trigger { piece, acquisition, .. } = trigger;
+    fn trigger(&self, trigger: Trigger) {
+        let Trigger { piece, acquisition, at_micros, .. } = trigger;
+        self.meter.begin(piece, at_micros);
         if self.triggers.try_send(trigger).is_err() {
             tracing::error!(%piece, "the camera's queue is full");
             self.tell(Event::Missed(Miss { piece, acquisition, reason: MissReason::QueueFull }));
-            return;
         }
-        if self.arrivals.len() == ARRIVALS {
-            self.arrivals.pop_front();
-        }
-        self.arrivals.push_back(trigger);
     }
 
     fn tell(&self, event: Event) -> bool {

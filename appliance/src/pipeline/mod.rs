@@ -14,6 +14,7 @@ pub mod keep;
 pub mod link;
 pub mod modbus;
 pub mod note;
+pub mod pace;
 pub mod people;
 pub mod pictures;
 pub mod rig;
@@ -21,15 +22,17 @@ pub mod see;
 pub mod show;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Realtime, Settings};
 use crate::journal::JournalWriter;
 use crate::judge::{Happening, Input, Judge, Outlets};
 use crate::meter::Meter;
 use crate::pipeline::deliver::{Delivery, deliver};
+use crate::pipeline::pace::Pace;
 use crate::pipeline::people::{Board, People};
 use crate::pipeline::pictures::{Gallery, Looked};
 use crate::pipeline::rig::Rig;
 use crate::pipeline::see::{Shot, Trigger};
+use crate::realtime;
 use crate::store::Store;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use station::action::Request;
@@ -53,8 +56,8 @@ const TRIGGERS: usize = 8;
 const SHOTS: usize = 4;
 /// Frames that wait to become pictures; one slot costs a frame. Full: the picture is shed.
 const LOOKED: usize = 4;
-/// Frame buffers: every slot above, one in each thread's hands, and one spare.
-const FRAMES: usize = SHOTS + LOOKED + 4;
+/// Frame buffers: every slot above, one in each thread's hands, one that the page may ask for, and one spare.
+const FRAMES: usize = SHOTS + LOOKED + 5;
 /// Events that wait for the judge; one slot costs some 200 bytes. Full: the event is lost and logged, the piece becomes a hold.
 const INPUTS: usize = 1024;
 /// Commands that wait for the PLC thread; one slot costs some 100 bytes. Full: the line is stopped (`plc_link`).
@@ -142,6 +145,21 @@ pub fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result
     Ok(Thread { name, handle, ended })
 }
 
+/// A thread of the way from the picture to the PLC, with real-time priority where the settings ask for it.
+fn spawn_hot(name: &'static str, realtime: Option<Realtime>, body: impl FnOnce() + Send + 'static) -> Result<Thread, LineError> {
+    spawn(name, move || {
+        if let Some(realtime) = realtime {
+            realtime::raise(name, realtime);
+        }
+        body();
+    })
+}
+
+/// Pieces of a free-running line are numbered on from the records that are there.
+fn first_piece(results_before: u64) -> u32 {
+    u32::try_from(results_before % u64::from(u32::MAX)).unwrap_or(0) + 1
+}
+
 /// A runtime for one thread's futures.
 pub fn runtime() -> Result<tokio::runtime::Runtime, LineError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(at("no runtime for network threads"))
@@ -208,6 +226,8 @@ struct Flow {
     entries: Receiver<(Arc<Entry>, u64)>,
     looked: Sender<Looked>,
     stop: watch::Receiver<bool>,
+    free_run: Option<(Duration, u32)>,
+    realtime: Option<Realtime>,
 }
 
 impl Flow {
@@ -224,22 +244,31 @@ impl Flow {
             entries,
             looked,
             stop,
+            free_run,
+            realtime,
         } = self;
         let Rig { camera, frame_bytes, before_grab, detector, measuring, .. } = rig;
         let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
         let (shots_tx, shots) = bounded::<Shot>(SHOTS);
-        let mut reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
+        let reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
         let plc = runtime()?;
         let pool = FramePool::new(FRAMES, frame_bytes);
         let name: Arc<str> = camera.name().into();
         let (of_infer, of_store) = (to_judge.clone(), to_judge.clone());
-        let of_capture = see::Told { judge: to_judge, plc: to_plc };
+        let told = see::Told { judge: to_judge, plc: to_plc };
+        let pace = match free_run {
+            Some((period, first)) => Pace::free(triggers, period, first, clock, Arc::clone(&meter)),
+            None => Pace::triggered(triggers),
+        };
+        let capture = see::Capture { camera, before_grab, pool, clock, pace, shots: shots_tx, told };
         let (infer_meter, store_meter) = (Arc::clone(&meter), meter);
         Ok(vec![
-            spawn("plc", move || plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), told(stop))))?,
-            spawn("capture", move || see::capture(camera, before_grab, &pool, clock, &triggers, &shots_tx, &of_capture))?,
+            spawn_hot("plc", realtime, move || {
+                plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), self::told(stop)));
+            })?,
+            spawn_hot("capture", realtime, move || capture.run())?,
             spawn("infer-0", move || see::infer(detector, measuring.as_ref(), &name, &infer_meter, &shots, &of_infer, &looked))?,
-            spawn("judge", move || judge.run(inputs))?,
+            spawn_hot("judge", realtime, move || judge.run(inputs))?,
             spawn("store", move || keep::keep(&store, clock, &store_meter, &entries, &of_store))?,
         ])
     }
@@ -292,7 +321,12 @@ impl Line {
             entries,
             looked: looked_tx,
             stop: plc_stop,
+            free_run: settings.camera.free_run_per_second.map(|rate| (Duration::from_secs_f64(1.0 / rate), first_piece(results_before))),
+            realtime: settings.realtime,
         };
+        if let Some(realtime) = settings.realtime {
+            realtime::lock_memory(realtime);
+        }
 
         let mut line = Self {
             clock,

@@ -27,7 +27,7 @@ pub struct Looked {
     /// The piece.
     pub piece: PieceId,
     /// The frame.
-    pub frame: Frame,
+    pub frame: Arc<Frame>,
     /// What was seen; `None` if the model did not judge.
     pub inspection: Option<Arc<Inspection>>,
     /// The PLC asks that the picture be kept whatever the verdict (JMAP `ForceRetain`).
@@ -36,7 +36,8 @@ pub struct Looked {
 
 /// The latest picture and the picture store.
 pub struct Gallery {
-    latest: Mutex<Option<Picture>>,
+    latest: Mutex<Latest>,
+    making: Mutex<()>,
     for_page: bool,
     /// Pictures kept as evidence, by the digest of their pixels.
     pub images: Arc<Images>,
@@ -44,17 +45,35 @@ pub struct Gallery {
     pub lost: AtomicU64,
 }
 
+/// The latest frame that people may see, and the picture of it once somebody has asked.
+#[derive(Default)]
+struct Latest {
+    frame: Option<(PieceId, Arc<Frame>)>,
+    picture: Option<Picture>,
+}
+
 impl Gallery {
     /// A gallery over a picture store; makes frames for the page only if there is one.
     #[must_use]
     pub fn new(images: Arc<Images>, for_page: bool) -> Self {
-        Self { latest: Mutex::new(None), for_page, images, lost: AtomicU64::new(0) }
+        Self { latest: Mutex::default(), making: Mutex::default(), for_page, images, lost: AtomicU64::new(0) }
     }
 
-    /// The latest frame made for the page.
+    /// The latest frame for the page. Its JPEG is made when it is first asked for, in the asking thread: most frames of a fast
+    /// line are seen by nobody.
     #[must_use]
     pub fn latest(&self) -> Option<Picture> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        // Who asks meanwhile waits for this one; frames go on arriving.
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = || self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = latest().frame.take();
+        if let Some((piece, frame)) = taken {
+            match frame.to_jpeg(QUALITY) {
+                Ok(jpeg) => latest().picture = Some(Picture { piece, jpeg: jpeg.into() }),
+                Err(error) => tracing::warn!(%piece, error = %chain(&error), "no picture was made"),
+            }
+        }
+        latest().picture.clone()
     }
 
     /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`, and those the PLC asks for.
@@ -66,23 +85,15 @@ impl Gallery {
             // A bad piece is always shown: it is what the person at the page is looking for.
             let due = last_page.is_none_or(|last| now.saturating_sub(last) >= PAGE_INTERVAL_MICROS);
             let show = self.for_page && (verdict != Verdict::Pass || due);
-            let evidence = retain || keep.contains(&verdict);
-            if !show && !evidence {
-                continue;
-            }
-            let jpeg = match frame.to_jpeg(QUALITY) {
-                Ok(jpeg) => jpeg,
-                Err(error) => {
-                    tracing::warn!(%piece, error = %chain(&error), "no picture was made");
-                    continue;
+            if retain || keep.contains(&verdict) {
+                match frame.to_jpeg(QUALITY) {
+                    Ok(jpeg) => self.keep(piece, &frame, &jpeg),
+                    Err(error) => tracing::warn!(%piece, error = %chain(&error), "no picture was made"),
                 }
-            };
-            if evidence {
-                self.keep(piece, &frame, &jpeg);
             }
             if show {
                 last_page = Some(now);
-                *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Picture { piece, jpeg: jpeg.into() });
+                self.latest.lock().unwrap_or_else(PoisonError::into_inner).frame = Some((piece, frame));
             }
         }
     }
@@ -135,7 +146,7 @@ mod tests {
                     micros: station::inspection::StageMicros::default(),
                 };
                 let inspection = (verdict == Verdict::Pass).then(|| Arc::new(clean));
-                sender.send(Looked { piece, frame, inspection, retain }).unwrap();
+                sender.send(Looked { piece, frame: Arc::new(frame), inspection, retain }).unwrap();
                 image
             })
             .collect();
@@ -143,5 +154,28 @@ mod tests {
         gallery.run(Clock::new(), &recipe, &[Verdict::Hold], &looked);
         let kept: Vec<bool> = digests.iter().map(|digest| images.get(*digest).is_ok()).collect();
         assert_eq!(kept, [false, true, true], "a pass, a pass that the PLC asks for, a hold");
+    }
+
+    #[test]
+    fn the_page_s_picture_is_made_when_somebody_asks_and_gives_its_frame_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let gallery = Gallery::new(Arc::new(Images::open(folder.path(), 1 << 20).unwrap()), true);
+        let recipe = setup().recipe;
+        let pool = FramePool::new(2, 64);
+        let (sender, looked) = bounded(4);
+        let shot =
+            |number| Shot { width: 8, height: 8, format: PixelFormat::Mono8, number, mono_micros: 0, capture_micros: 0, golden: None };
+        for number in [1, 2] {
+            let frame = Arc::new(Frame::seal(pool.take().unwrap(), shot(number)).unwrap());
+            sender.send(Looked { piece: PieceId(u32::try_from(number).unwrap()), frame, inspection: None, retain: false }).unwrap();
+        }
+        drop(sender);
+        assert!(gallery.latest().is_none());
+        gallery.run(Clock::new(), &recipe, &[], &looked);
+        assert_eq!(pool.free(), 1, "the second is kept for whoever asks");
+        let picture = gallery.latest().unwrap();
+        assert_eq!((picture.piece, pool.free()), (PieceId(2), 2));
+        assert!(picture.jpeg.starts_with(&[0xFF, 0xD8]));
+        assert_eq!(gallery.latest().unwrap().piece, PieceId(2), "it stays until the next one");
     }
 }

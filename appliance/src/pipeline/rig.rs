@@ -8,10 +8,11 @@ use station::piece::PieceId;
 use station::recipe::DefectClass;
 use std::sync::Arc;
 use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards};
-use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Watched};
+use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Replay, Watched};
 use vision_models::detector::{Detector, DetectorFaults};
 use vision_models::package::Package;
 use vision_models::runtime::Runtime;
+use vision_models::score::TruthBox;
 
 /// Camera and model, ready to run.
 pub struct Rig {
@@ -80,5 +81,19 @@ fn camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &vision_models
             let (bytes, truth) = (folder.frame_bytes().map_err(at("the first picture cannot be read"))?, folder.index());
             Ok((Box::new(Watched::new(folder)), bytes, truth))
         }
+        CameraSource::Replay { path } => {
+            let replay = Replay::open(name, path, Arc::clone(clock)).map_err(at("the pictures cannot be read"))?;
+            // Its pictures lie in buffers of their own.
+            Ok((Box::new(Watched::new(replay)), 1, Arc::new(Unknown)))
+        }
+    }
+}
+
+/// Nothing is known of these pieces.
+struct Unknown;
+
+impl GroundTruth for Unknown {
+    fn truth(&self, _: PieceId) -> Vec<TruthBox> {
+        Vec::new()
     }
 }

@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::judge::Input;
 use crate::meter::{Meter, Stage};
+use crate::pipeline::pace::Pace;
 use crate::pipeline::pictures::Looked;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use station::Event;
@@ -37,14 +38,14 @@ pub struct Trigger {
 pub struct Shot {
     piece: PieceId,
     acquisition: u16,
-    frame: Frame,
+    frame: Arc<Frame>,
     capture_micros: u64,
     retain: bool,
 }
 
 /// Tells the judge that a piece will not be inspected. The judge's queue is deep enough for every open piece; if it is
 /// full all the same, the piece's deadline makes it a hold.
-fn miss(judge: &Sender<Input>, piece: PieceId, acquisition: u16, reason: MissReason) {
+pub fn miss(judge: &Sender<Input>, piece: PieceId, acquisition: u16, reason: MissReason) {
     tracing::error!(%piece, %reason, "piece not inspected");
     if judge.try_send(Input::Event(Event::Missed(Miss { piece, acquisition, reason }))).is_err() {
         tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
@@ -72,37 +73,60 @@ impl Told {
 }
 
 /// The capture thread: takes one picture per trigger.
-pub fn capture(
-    mut camera: Box<dyn Camera>,
-    mut before_grab: Box<dyn FnMut(PieceId) + Send>,
-    pool: &FramePool,
-    clock: Clock,
-    triggers: &Receiver<Trigger>,
-    shots: &Sender<Shot>,
-    told: &Told,
-) {
-    let judge = &told.judge;
-    for trigger in triggers {
+pub struct Capture {
+    /// What takes them.
+    pub camera: Box<dyn Camera>,
+    /// Called before every picture.
+    pub before_grab: Box<dyn FnMut(PieceId) + Send>,
+    /// Where pictures lie.
+    pub pool: FramePool,
+    /// The time.
+    pub clock: Clock,
+    /// What it waits for.
+    pub pace: Pace,
+    /// To the inference thread.
+    pub shots: Sender<Shot>,
+    /// Whom it tells.
+    pub told: Told,
+}
+
+impl Capture {
+    /// Runs until nobody triggers any more.
+    pub fn run(mut self) {
+        while let Some(trigger) = self.pace.next(self.clock, &self.told.judge) {
+            if self.take(trigger).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes one picture; an error means that nobody looks any more.
+    fn take(&mut self, trigger: Trigger) -> Result<(), ()> {
         let Trigger { piece, acquisition, at_micros, retain } = trigger;
+        let Self { camera, before_grab, pool, clock, shots, told, .. } = self;
         before_grab(piece);
         match camera.grab(piece, pool) {
             Ok(frame) => {
-                told.exposed(piece);
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
-                match shots.try_send(Shot { piece, acquisition, frame, capture_micros, retain }) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(_)) => miss(judge, piece, acquisition, MissReason::QueueFull),
+                let frame = Arc::new(frame);
+                let sent = shots.try_send(Shot { piece, acquisition, frame: Arc::clone(&frame), capture_micros, retain });
+                told.exposed(piece);
+                match sent {
+                    // It is made while the model looks, so that nobody waits for it.
+                    Ok(()) => drop(frame.digest()),
+                    Err(TrySendError::Full(_)) => miss(&told.judge, piece, acquisition, MissReason::QueueFull),
                     Err(TrySendError::Disconnected(_)) => {
-                        miss(judge, piece, acquisition, MissReason::Interrupted);
-                        return;
+                        miss(&told.judge, piece, acquisition, MissReason::Interrupted);
+                        return Err(());
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(%piece, error = %chain(&error), "no picture");
-                miss(judge, piece, acquisition, error.miss());
+                miss(&told.judge, piece, acquisition, error.miss());
             }
         }
+        Ok(())
     }
 }
 
@@ -148,7 +172,8 @@ pub fn infer(
             Some(mut inspection) => {
                 inspection.acquisition = shot.acquisition;
                 inspection.micros.capture = shot.capture_micros;
-                note_stages(meter, inspection.micros);
+                meter.add(piece, |times| times.frame = inspection.frame);
+                note_stages(meter, piece, inspection.micros);
                 let inspection = Arc::new(inspection);
                 if judge.try_send(Input::Event(Event::Seen(Arc::clone(&inspection)))).is_err() {
                     tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
@@ -180,7 +205,8 @@ fn look(detector: &mut Detector, measuring: Option<&Measuring>, frame: &Frame, p
     Some(inspection)
 }
 
-fn note_stages(meter: &Meter, micros: StageMicros) {
+fn note_stages(meter: &Meter, piece: PieceId, micros: StageMicros) {
+    meter.add(piece, |times| times.stages = micros);
     let stages =
         [(Stage::Capture, micros.capture), (Stage::Prepare, micros.prepare), (Stage::Infer, micros.infer), (Stage::Decode, micros.decode)];
     stages.into_iter().for_each(|(stage, micros)| meter.note(stage, micros));

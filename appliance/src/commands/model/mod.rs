@@ -3,7 +3,7 @@
 pub(super) mod eval;
 
 use super::{Failure, say};
-use crate::cli::{Model, ModelAdd};
+use crate::cli::{Model, ModelAdd, ModelCut};
 use crate::clock::Clock;
 use crate::packages;
 use crate::pipeline::at;
@@ -23,6 +23,7 @@ pub(super) fn model(command: &Model) -> Result<(), Failure> {
         Model::List => list(),
         Model::Add(args) => add(args),
         Model::Verify(args) => verify(&args.package),
+        Model::Cut(args) => cut(args),
         Model::Eval(args) => eval::eval(args),
     }
 }
@@ -72,6 +73,20 @@ fn add(args: &ModelAdd) -> Result<(), Failure> {
     let name = &package.model().package;
     let to = packages::shelve(&args.folder, name, &args.shelf).map_err(at(&format!("{name} was not added")))?;
     say(&format!("{name} is proved and lies in {}; [model] package = \"{}\" uses it from the next start on", to.display(), to.display()))
+}
+
+fn cut(args: &ModelCut) -> Result<(), Failure> {
+    let folder = folder_of(&args.package)?;
+    let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
+    let ratio = vision_models::cut::cut_package(&runtime, &folder, &args.to, &wall_clock()).map_err(at("nothing was cut"))?;
+    let package = open(&args.to)?;
+    say(&format!(
+        "{} lies in {} and is proved on the same golden pieces: {:.0} % of the time of the whole one, here; `jidoka model add {}` keeps it",
+        package.model().package,
+        args.to.display(),
+        100.0 * ratio,
+        args.to.display()
+    ))
 }
 
 fn folder_of(package: &str) -> Result<PathBuf, Failure> {
