@@ -61,8 +61,8 @@ fn real_boards_do_not_escape() {
     assert_eq!(number(&report, "/truth/pieces_bad"), 1000, "every picture has a defect");
     assert_eq!(number(&report, "/truth/escapes"), 0, "{}", report["truth"]);
     let (missed, defects) = (number(&report, "/truth/defects_missed"), number(&report, "/truth/defects"));
-    assert!(missed * 25 <= defects, "missed defects: {}", report["truth"]);
-    assert!(number(&report, "/truth/false_calls") <= 300, "false calls: {}", report["truth"]);
+    assert!(missed * 200 <= defects, "missed defects: {}", report["truth"]);
+    assert!(number(&report, "/truth/false_calls") <= 200, "false calls: {}", report["truth"]);
 }
 
 #[test]

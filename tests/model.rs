@@ -41,7 +41,7 @@ fn copy_of_the_package(folder: &Path) -> PathBuf {
 #[test]
 fn packages_are_listed_proved_and_refused_with_the_reason() {
     let list = run(&["model", "list"]);
-    assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@1.0.0"), "{}", told(&list));
+    assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@2.0.0"), "{}", told(&list));
     let proof = run(&["model", "verify", "pcb"]);
     assert!(String::from_utf8_lossy(&proof.stdout).contains("4 golden pieces as expected"), "{}", told(&proof));
 
@@ -68,7 +68,7 @@ fn a_package_is_added_once_and_only_if_it_proves_itself() {
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let add = || run(&["model", "add", &text(&copy), "--shelf", &text(&shelf)]);
     let first = add();
-    let lies = shelf.join("pcb@1.0.0");
+    let lies = shelf.join("pcb@2.0.0");
     assert!(String::from_utf8_lossy(&first.stdout).contains(&text(&lies)), "{}", told(&first));
     assert!(run(&["model", "verify", &text(&lies)]).status.success());
     let second = add();
@@ -76,7 +76,7 @@ fn a_package_is_added_once_and_only_if_it_proves_itself() {
 
     // What does not prove itself never reaches the shelf, and what was interrupted is no package.
     std::fs::remove_dir_all(&lies).expect("removed");
-    let half = shelf.join(".pcb@1.0.0.part");
+    let half = shelf.join(".pcb@2.0.0.part");
     std::fs::create_dir_all(half.join("golden")).expect("a folder");
     std::fs::write(half.join("model.onnx"), b"half of it").expect("written");
     std::fs::write(copy.join("note.txt"), b"not in the manifest").expect("written");
@@ -94,10 +94,10 @@ fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     let file = folder.path().join("findings.jsonl");
     let drawn = ["--drawn", "60", "--seed", "11"];
     let report = eval(&[&drawn[..], &["--findings", file.to_str().expect("UTF-8")]].concat());
-    assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@1.0.0"), 60.0));
+    assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@2.0.0"), 60.0));
     let (precision, recall, f) = (real(&report, "/precision"), real(&report, "/recall"), real(&report, "/f"));
     assert!((f - 2.0 * precision * recall / (precision + recall)).abs() < 1e-9);
-    assert!(real(&report, "/ap_iou_033") > 0.7 && real(&report, "/missed_share") < 0.05, "{report}");
+    assert!(real(&report, "/ap_iou_033") > 0.98 && real(&report, "/missed_share") < 0.01, "{report}");
     assert!(real(&report, "/f_best/value") >= f - 0.02 && real(&report, "/cpu_ms/p99") >= real(&report, "/cpu_ms/p50"), "{report}");
     let again = eval(&drawn);
     for figure in ["ap_iou_033", "map_iou_050", "ap_iou_050", "f", "f_best", "missed", "tiles"] {
@@ -109,13 +109,13 @@ fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     assert!(lines.iter().any(|line| line["fault"].is_u64()) && lines.iter().all(|line| line["finding"]["score"].as_f64() >= Some(0.0999)));
 }
 
-/// The figures that the package states for its first training are those of its makers' own scripts.
+/// 900 of the 1000 pictures are those that it was trained on; of the others the manifest speaks.
 #[test]
 fn the_shipped_package_reaches_on_real_boards_what_it_states() {
     let Some(data) = shared("data/deeppcb") else { return };
     let report = eval(&["--data", data.to_str().expect("UTF-8")]);
     assert_eq!((real(&report, "/pictures"), real(&report, "/defects")), (1000.0, 6873.0));
-    assert!(real(&report, "/ap_iou_033") >= 0.95 && real(&report, "/map_iou_050") >= 0.95, "{report}");
-    assert!(real(&report, "/missed_share_at_one_false_call/value") <= 0.008, "{report}");
+    assert!(real(&report, "/ap_iou_033") >= 0.985 && real(&report, "/map_iou_050") >= 0.985, "{report}");
+    assert!(real(&report, "/f") >= 0.975 && real(&report, "/missed_share_at_one_false_call/value") <= 0.003, "{report}");
     assert_eq!(real(&report, "/pictures_escaped"), 0.0);
 }

@@ -134,7 +134,13 @@ fn an_operator_set_that_the_runtime_does_not_know_says_what_to_do() {
 
 #[test]
 fn a_model_that_sees_something_else_says_where_and_what() {
-    let folder = with_numbers(|values| values.iter_mut().for_each(|value| *value *= 0.9));
+    // Every kernel: of a single one the rest of the net may hardly take notice.
+    let folder = with_model(|model| {
+        for tensor in model.graph.initializers.iter_mut().filter(|tensor| tensor.element == Element::Float && tensor.dims.len() == 4) {
+            let values: Vec<f32> = tensor.to_floats().unwrap().iter().map(|value| value * 0.9).collect();
+            *tensor = Tensor::floats(&tensor.name, &tensor.dims, &values);
+        }
+    });
     says(&refusal(folder.path()), &["on its golden piece golden/", "find", "or have it made again"]);
 }
 
@@ -225,7 +231,7 @@ fn where_keys_are_trusted_only_what_they_signed_is_used() {
     let manifest = fs::read(folder.path().join(MANIFEST)).unwrap();
     seal(folder.path()).unwrap();
     assert_eq!(fs::read(folder.path().join(MANIFEST)).unwrap(), manifest);
-    edit(folder.path(), MANIFEST, |text| text.replace("threshold = 0.42", "threshold = 0.9"));
+    edit(folder.path(), MANIFEST, |text| text.replace("threshold = 0.35", "threshold = 0.9"));
     refused("model.toml is not what was signed");
     assert!(Package::open(folder.path()).is_ok(), "without trusted keys nobody needs to sign");
     fs::write(folder.path().join(SIGNATURE), "signed, honestly").unwrap();

@@ -19,7 +19,7 @@ fn load(folder: &Path) -> Result<Detector, LoadError> {
 fn the_shipped_package_passes_and_names_itself() {
     let (package, detector) = detector();
     assert_eq!(detector.model(), package.model());
-    assert_eq!(package.model().package, "pcb@1.0.0");
+    assert_eq!(package.model().package, "pcb@2.0.0");
     let names: Vec<_> = package.classes().into_iter().map(|class| class.name).collect();
     assert_eq!(names, ["open", "short", "mousebite", "spur", "copper", "pin-hole"]);
     assert!(package.goldens().iter().any(|board| board.expected.len() > 3));
@@ -61,12 +61,12 @@ fn a_manifest_with_a_strange_key_or_value_is_refused_with_the_key() {
         ("golden = \"golden/good_golden.png\"\n", "", &["every piece needs its golden picture"]),
         ("name = \"pcb\"", "name = \"../../../tmp/pcb\"", &["name must be"]),
         ("name = \"pcb\"", "name = \".pcb\"", &["name must be"]),
-        ("version = \"1.0.0\"", "version = \"1/../..\"", &["version must be"]),
-        ("version = \"1.0.0\"", "version = \"\"", &["version must be"]),
+        ("version = \"2.0.0\"", "version = \"1/../..\"", &["version must be"]),
+        ("version = \"2.0.0\"", "version = \"\"", &["version must be"]),
         ("stride = 8", "stride = 8\nstrode = 8", &["strode"]),
         ("floor = 0.1", "floor = nan", &["task.compare.floor"]),
         ("black = 48", "black = 201", &["input.black"]),
-        ("threshold = 0.3\n", "threshold = 0.05\n", &["threshold of class copper"]),
+        ("name = \"copper\"\nthreshold = 0.35\n", "name = \"copper\"\nthreshold = 0.05\n", &["threshold of class copper"]),
     ];
     for (from, to, parts) in cases {
         let folder = copy();

@@ -35,6 +35,11 @@ class Chances:
     thicken: float = 0.12
 
 
+# Towards the end the samples come near to what a camera sees.
+LATE = Chances(mosaic=0.4, drawn=0.12, scribbled=0.18, invert=0.03, exchange=0.02, thicken=0.06, off_register=0.25)
+LATE_FROM = 0.8  # of the run
+
+
 @dataclass
 class Sample:
     """`pictures` 2 x S x S bytes, `boxes` rows of x1 y1 x2 y2 class; class 0 means: neither fault nor background."""

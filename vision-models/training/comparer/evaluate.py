@@ -20,7 +20,7 @@ def arguments(parser):
     parser.add_argument("--pictures", required=True, type=Path, help="DeepPCB's folder")
     parser.add_argument("--programs", required=True, type=Path, help="folder of `jidoka` and `examples/make-package`")
     parser.add_argument("--work", required=True, type=Path)
-    parser.add_argument("--part", choices=("held-out", "shown", "all"), default="held-out")
+    parser.add_argument("--part", choices=("held-out", "held-out-design", "held-out-tail", "shown", "all"), default="held-out")
     parser.add_argument("--without-drawn", action="store_true")
 
 
@@ -28,7 +28,15 @@ def view(pictures, part, to):
     """A folder like DeepPCB's with some of its pictures, by links."""
     names = data.deeppcb_names(pictures)
     hidden = data.held_out(names)
-    chosen = [name for name, hide in zip(names, hidden) if part == "all" or hide == (part == "held-out")]
+    whole = [name.startswith(data.HELD_OUT_DESIGN) for name in names]
+    of_part = {
+        "held-out": lambda hide, design: hide,
+        "held-out-design": lambda hide, design: design,
+        "held-out-tail": lambda hide, design: hide and not design,
+        "shown": lambda hide, design: not hide,
+        "all": lambda hide, design: True,
+    }[part]
+    chosen = [name for name, hide, design in zip(names, hidden, whole) if of_part(hide, design)]
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(parents=True)
     for folder in ("images", "labels"):

@@ -1,7 +1,8 @@
 """Static quantisation to int8: weights per channel, activations by what they are on training pictures.
 
 Left in floating point: the planes in front of the first convolution (they are differences of pixels, exact as they are) and
-the two last convolutions, whose outputs are scores and pixels.
+the convolutions of the head: with only the two last ones in floating point the average precision fell by 0.003, with the one
+before them by half of that.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from . import data
 
 EVERY = 15  # of the training pictures, for calibration
 MOST = 60
+LAST_CONVOLUTIONS = 2  # on the way to each output
 
 
 def arguments(parser):
@@ -42,17 +44,18 @@ def reader(pictures):
 
 
 def left_alone(path):
-    """Names of the nodes behind the last inner convolution, and of those in front of the first one."""
+    """Names of the nodes from the last but one convolution on, and of those in front of the first one."""
     import onnx
 
     graph = onnx.load(path).graph
     makers = {output: node for node in graph.node for output in node.output}
-    names, queue = set(), [output.name for output in graph.output]
+    names, queue = set(), [(output.name, LAST_CONVOLUTIONS) for output in graph.output]
     while queue:
-        node = makers.get(queue.pop())
-        if node is not None:
+        value, left = queue.pop()
+        node = makers.get(value)
+        if node is not None and left:
             names.add(node.name)
-            queue += [] if node.op_type == "Conv" else node.input
+            queue += [(name, left - (node.op_type == "Conv")) for name in node.input]
     names.update(node.name for node in graph.node if node.op_type in ("MaxPool", "Neg", "Sub", "Concat", "Slice"))
     readers = {name: node for node in graph.node for name in node.input}
     for node in graph.node:  # what the differences are cut off with

@@ -114,6 +114,8 @@ class Run:
     def one_step(self):
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
+        if self.progress() >= augment.LATE_FROM:
+            self.cutter.chances = augment.LATE
         seen, wanted = batch_of(self.cutter, self.options.batch, self.x, self.y, self.options.device)
         logits, sides = self.net.logits(seen)
         of_scores, of_boxes = targets.loss(logits, sides, *wanted)
