@@ -1,9 +1,11 @@
 //! The laws of the charts: whose limits they judge by, what stops the line, and what is no evidence.
 
-use line_tests::world::{World, acknowledge, ask, setup};
+use line_tests::world::{World, acknowledge, arrival, ask, inspection, setup};
 use station::Event;
 use station::action::{Action, Revision, Role};
+use station::inspection::Inspection;
 use station::line::{LinkFault, PlcLink};
+use station::piece::PieceId;
 use station::policy::StopReason;
 use station::reading::{Quality, Reading};
 use station::recipe::{Alarm, GivenLimits, Pattern, RuleNames, Source, Spread};
@@ -199,4 +201,27 @@ fn a_stale_reading_is_evidence_of_nothing() {
     }
     assert!(world.permit.run);
     assert!(world.records().all(|record| record.points.iter().all(|point| point.chart != 1)));
+}
+
+/// A size measured in a piece's own picture is a reading of this piece, in its record and on its chart; a bad one is neither charted
+/// nor mistaken for the last good one.
+#[test]
+fn a_measured_size_belongs_to_its_piece() {
+    let mut world = World::running();
+    let measured = |world: &mut World, number: u32, value: f64, quality: Quality| {
+        world.give(Event::Arrived(arrival(number)));
+        let size = Reading { tag: "paste_height".into(), value, unit: "um".into(), quality, sampled_at: world.now, text: None };
+        world.give(Event::Seen(Arc::new(Inspection { measurements: vec![size], ..inspection(number, &[]) })));
+        world.keep_all();
+        let record = world.records().last().expect("a record").clone();
+        assert_eq!(record.arrival.piece, PieceId(number));
+        let readings: Vec<_> =
+            record.readings.iter().filter(|reading| &*reading.tag == "paste_height").map(|reading| reading.value).collect();
+        (readings, record.points.iter().any(|point| point.chart == 1))
+    };
+    // What the PLC said under the same name does not hide the size of this piece.
+    world.read(80.0);
+    assert_eq!(measured(&mut world, 1, 120.5, Quality::Good), (vec![120.5], true));
+    assert_eq!(measured(&mut world, 2, 121.0, Quality::Good), (vec![121.0], true));
+    assert_eq!(measured(&mut world, 3, 7.0, Quality::Bad), (vec![7.0], false));
 }

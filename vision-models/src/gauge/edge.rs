@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edge_is_found_to_a_hundredth_of_a_pixel_wherever_it_lies() {
+    fn an_edge_is_found_to_a_twentieth_of_a_pixel_wherever_it_lies() {
         for tenths in 0..20 {
             let place = 20.0 + f64::from(tenths) / 20.0;
             // A pixel collects the light of its area: 1 pixel wide box.
