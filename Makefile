@@ -35,10 +35,10 @@ run:
 	@scripts/setup.sh run
 	cargo run --locked -p appliance --bin jidoka -- demo $(ARGS)
 
-# The tests of the line start the real binary, which `cargo test` of another package does not build.
+# The tests of the line start the real binaries, which `cargo test` of another package does not build.
 test:
 	@scripts/setup.sh test
-	cargo build --locked -p appliance
+	cargo build --locked -p appliance -p camera-driver
 	cargo test --locked --workspace
 	systemd/check.sh
 	scripts/check-documents.sh

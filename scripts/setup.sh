@@ -19,6 +19,10 @@ case "$purpose" in
     # Modbus implementations that are not ours, and serial lines without a cable; a real browser and its Chinese letters;
     # systemd's own checks.
     packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd)
+    # The camera program's libraries, a GigE camera without hardware, an RTSP server, and what makes a video file.
+    # libaravis-dev does not ask for libusb's headers, but its users need them.
+    packages+=(libaravis-dev libusb-1.0-0-dev aravis-tools libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
+    packages+=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi)
     ;;
   bench)
     # The C client and server that the Modbus side is measured beside.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MEMBERS: [&str; 7] = ["appliance", "vision-models", "plc-bridge", "web-ui", "station", "spc", "tests"];
+const MEMBERS: [&str; 8] = ["appliance", "vision-models", "camera-driver", "plc-bridge", "web-ui", "station", "spc", "tests"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -22,6 +22,10 @@ fn every_heavy_dependency_has_one_door() {
         ("opencv", "vision-models"),
         ("ort", "vision-models"),
         ("ring", "vision-models"),
+        ("aravis", "camera-driver"),
+        ("gstreamer", "camera-driver"),
+        ("gstreamer-app", "camera-driver"),
+        ("gstreamer-video", "camera-driver"),
         ("tokio-modbus", "plc-bridge"),
         ("axum", "web-ui"),
         ("sled", "appliance"),
@@ -40,6 +44,7 @@ fn arrows_point_down() {
         match member {
             "appliance" => &["vision-models", "plc-bridge", "web-ui", "station"],
             "vision-models" | "plc-bridge" | "web-ui" => &["station"],
+            "camera-driver" => &["vision-models"],
             "station" => &["spc"],
             "tests" => &["station", "plc-bridge"],
             _ => &[],
@@ -93,5 +98,7 @@ fn side_effects_have_one_place() {
     assert!(files_with("embedded_graphics::").iter().all(|file| file.starts_with("appliance/src/panel/")));
     assert!(files_with("opencv::").iter().all(|file| file == "vision-models/src/prepare.rs"), "{:?}", files_with("opencv::"));
     assert!(files_with("ort::").iter().all(|file| file == "vision-models/src/runtime.rs"), "{:?}", files_with("ort::"));
+    assert!(files_with("aravis::").iter().all(|file| file == "camera-driver/src/gige.rs"), "{:?}", files_with("aravis::"));
+    assert!(files_with("gstreamer::").iter().all(|file| file == "camera-driver/src/stream.rs"), "{:?}", files_with("gstreamer::"));
     assert_eq!(files_with("ExitCode::"), ["appliance/src/main.rs"]);
 }

@@ -1,23 +1,31 @@
 //! Cameras: one picture per trigger, or the reason why there is none.
 //!
 //! Every source is an adapter behind `Camera`. A source is always wrapped in `Watched`, because real drivers may report
-//! success with an old picture: a frame that was seen before is `Stale` and never goes further.
+//! success with an old or an empty picture: such a frame never goes further.
+//!
+//! Devices (`live`) are held by a program of their own, `jidoka-camera`, which speaks `wire`. A driver may hang, crash or draw
+//! two hundred libraries in: then its program is ended and started again, and the line goes on.
 
+mod counters;
 mod folder;
 mod generated;
+pub mod live;
 mod replay;
 mod watched;
+pub mod wire;
 
+pub use counters::{CameraCounters, CameraCounts};
 pub use folder::{BoardFolder, FolderIndex};
 pub use generated::GeneratedBoards;
 pub use replay::Replay;
 pub use watched::{STALE_MEMORY, Watched};
 
-use crate::frame::{Frame, FramePool, MonoClock};
+use crate::frame::{Frame, FramePool, MonoClock, PixelFormat};
 use crate::picture::PictureError;
 use crate::score::TruthBox;
 use station::inspection::MissReason;
 use station::piece::PieceId;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
@@ -31,6 +39,17 @@ pub trait Camera: Send {
     /// # Errors
     /// If there is no picture of this piece; `CameraError::miss` tells what that means for the piece.
     fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError>;
+
+    /// A trigger that waited longer than this, in microseconds, is too old: the piece has moved on. `None` for sources that
+    /// have a picture of every piece at any time.
+    fn patience_micros(&self) -> Option<u64> {
+        None
+    }
+
+    /// What became of its pictures, if it counts.
+    fn counters(&self) -> Option<Arc<CameraCounters>> {
+        None
+    }
 }
 
 impl<C: Camera + ?Sized> Camera for Box<C> {
@@ -41,12 +60,42 @@ impl<C: Camera + ?Sized> Camera for Box<C> {
     fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
         (**self).grab(piece, pool)
     }
+
+    fn patience_micros(&self) -> Option<u64> {
+        (**self).patience_micros()
+    }
+
+    fn counters(&self) -> Option<Arc<CameraCounters>> {
+        (**self).counters()
+    }
 }
 
 /// What is wrong with the pieces, known beforehand. Only sources whose pieces are known have it; it is for reports alone.
 pub trait GroundTruth: Send + Sync {
     /// The faults of a piece; empty for a good one.
     fn truth(&self, piece: PieceId) -> Vec<TruthBox>;
+}
+
+/// Size and format of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// How its bytes are to be read.
+    pub format: PixelFormat,
+}
+
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let format = match self.format {
+            PixelFormat::Mono8 => "mono8",
+            PixelFormat::Rgb8 => "rgb8",
+            PixelFormat::Bgr8 => "bgr8",
+        };
+        write!(f, "{}x{} {format}", self.width, self.height)
+    }
 }
 
 /// Why there is no picture of a piece.
@@ -70,6 +119,46 @@ pub enum CameraError {
         /// What is known about it.
         reason: String,
     },
+    /// The camera answers, but not in time.
+    #[error("camera {camera} delivered no picture within {millis} ms")]
+    Late {
+        /// The camera.
+        camera: String,
+        /// How long it had.
+        millis: u64,
+    },
+    /// The picture shows nothing: dark, overexposed or covered.
+    #[error(
+        "camera {camera} delivered a picture with a contrast of {contrast}, less than {contrast_min}: no light, too much light, or a covered lens"
+    )]
+    Blank {
+        /// The camera.
+        camera: String,
+        /// Grey levels between the darkest and the brightest hundredth.
+        contrast: u8,
+        /// What it should be at least.
+        contrast_min: u8,
+    },
+    /// The picture has another size or format than was agreed.
+    #[error("camera {camera} delivered {found}, and {expected} was expected")]
+    Size {
+        /// The camera.
+        camera: String,
+        /// What came.
+        found: Layout,
+        /// What should have come.
+        expected: Layout,
+    },
+    /// The pictures of a frame set were not taken together.
+    #[error("cameras {camera} took their pictures {micros} us apart, and {window_micros} us are allowed")]
+    Apart {
+        /// The cameras.
+        camera: String,
+        /// Time between the first and the last picture.
+        micros: u64,
+        /// How much it may be.
+        window_micros: u64,
+    },
     /// All frame buffers are in use: the line runs faster than its pictures are judged.
     #[error("all frame buffers are in use")]
     Pool,
@@ -92,7 +181,9 @@ impl CameraError {
     pub const fn miss(&self) -> MissReason {
         match self {
             Self::Stale { .. } => MissReason::CameraStale,
-            Self::Lost { .. } | Self::Picture { .. } => MissReason::CameraLost,
+            Self::Lost { .. } | Self::Late { .. } | Self::Blank { .. } | Self::Size { .. } | Self::Apart { .. } | Self::Picture { .. } => {
+                MissReason::CameraLost
+            }
             Self::Pool => MissReason::QueueFull,
         }
     }
@@ -127,13 +218,13 @@ struct Taking {
 
 /// Counts a simulated source's frames, and does to them what its faults ask for.
 struct Counter {
-    faults: std::sync::Arc<CameraFaults>,
+    faults: Arc<CameraFaults>,
     clock: MonoClock,
     last: Option<Taking>,
 }
 
 impl Counter {
-    fn new(faults: std::sync::Arc<CameraFaults>, clock: MonoClock) -> Self {
+    fn new(faults: Arc<CameraFaults>, clock: MonoClock) -> Self {
         Self { faults, clock, last: None }
     }
 

@@ -1,11 +1,13 @@
-//! The guard in front of every camera: what was seen before does not pass.
+//! The guard in front of every camera: what was seen before does not pass, and what shows nothing does not either.
 //!
-//! Invariant: no frame leaves whose number, stamp or pixels are those of one of the last `STALE_MEMORY` frames.
+//! Invariants: no frame leaves whose number, stamp or pixels are those of one of the last `STALE_MEMORY` frames, or whose
+//! contrast is below the least; every picture that is asked for is counted once, as a piece's or as missed.
 
-use super::{Camera, CameraError};
+use super::{Camera, CameraCounters, CameraError};
 use crate::frame::{Frame, FramePool};
 use station::piece::PieceId;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many frames are remembered. A driver that turns in a ring of buffers repeats itself within a few frames.
 pub const STALE_MEMORY: usize = 16;
@@ -15,6 +17,10 @@ pub const STALE_MEMORY: usize = 16;
 pub struct Watched<C> {
     camera: C,
     seen: VecDeque<Seen>,
+    contrast_min: u8,
+    counters: Arc<CameraCounters>,
+    /// The source does not count by itself.
+    counts_frames: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,17 +47,23 @@ impl Seen {
 impl<C: Camera> Watched<C> {
     /// Watches over `camera`.
     pub fn new(camera: C) -> Self {
-        Self { camera, seen: VecDeque::with_capacity(STALE_MEMORY) }
-    }
-}
-
-impl<C: Camera> Camera for Watched<C> {
-    fn name(&self) -> &str {
-        self.camera.name()
+        let own = camera.counters();
+        let (counts_frames, counters) = (own.is_none(), own.unwrap_or_default());
+        Self { camera, seen: VecDeque::with_capacity(STALE_MEMORY), contrast_min: 0, counters, counts_frames }
     }
 
-    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+    /// The same, and a picture with less contrast than this many grey levels shows nothing. 0 lets everything pass.
+    #[must_use]
+    pub fn with_contrast_min(mut self, grey_levels: u8) -> Self {
+        self.contrast_min = grey_levels;
+        self
+    }
+
+    fn look(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
         let frame = self.camera.grab(piece, pool)?;
+        if self.counts_frames {
+            self.counters.frame();
+        }
         let now = Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, fingerprint: frame.fingerprint() };
         if let Some(same) = self.seen.iter().find_map(|seen| seen.same(&now)) {
             return Err(CameraError::Stale { camera: self.name().to_owned(), number: now.number, same });
@@ -60,7 +72,58 @@ impl<C: Camera> Camera for Watched<C> {
             self.seen.pop_front();
         }
         self.seen.push_back(now);
+        let (contrast, contrast_min) = (contrast(frame.pixels()), self.contrast_min);
+        if contrast < contrast_min {
+            return Err(CameraError::Blank { camera: self.name().to_owned(), contrast, contrast_min });
+        }
         Ok(frame)
+    }
+}
+
+/// Samples that the contrast is taken from: enough that their hundredths are steady, few enough to cost some microseconds.
+const SAMPLES: usize = 16_384;
+
+/// Grey levels between the darkest and the brightest hundredth of a picture. Single hot or dead pixels do not count.
+fn contrast(pixels: &[u8]) -> u8 {
+    // Odd, so that it does not meet the same columns in every row.
+    let step = (pixels.len() / SAMPLES) | 1;
+    let mut levels = [0_u32; 256];
+    let mut count = 0_u32;
+    for pixel in pixels.iter().step_by(step) {
+        levels[usize::from(*pixel)] += 1;
+        count += 1;
+    }
+    let hundredth = count / 100;
+    let passed = |sum: &mut u32, level: &u32| {
+        *sum += level;
+        *sum > hundredth
+    };
+    let (mut below, mut above) = (0, 0);
+    let dark = levels.iter().position(|level| passed(&mut below, level)).unwrap_or(0);
+    let bright = levels.iter().rposition(|level| passed(&mut above, level)).unwrap_or(0);
+    u8::try_from(bright.saturating_sub(dark)).unwrap_or(u8::MAX)
+}
+
+impl<C: Camera> Camera for Watched<C> {
+    fn name(&self) -> &str {
+        self.camera.name()
+    }
+
+    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+        let taken = self.look(piece, pool);
+        match &taken {
+            Ok(_) => self.counters.piece(),
+            Err(error) => self.counters.miss(error),
+        }
+        taken
+    }
+
+    fn patience_micros(&self) -> Option<u64> {
+        self.camera.patience_micros()
+    }
+
+    fn counters(&self) -> Option<Arc<CameraCounters>> {
+        Some(Arc::clone(&self.counters))
     }
 }
 
@@ -102,6 +165,31 @@ mod tests {
     fn whatever_repeats_is_stale() {
         let got = outcomes(vec![(1, 10, 0), (1, 20, 1), (2, 10, 2), (3, 30, 0), (4, 40, 3)]);
         assert_eq!(got, [None, Some("same number"), Some("same time stamp"), Some("same pixels"), None]);
+    }
+
+    #[test]
+    fn contrast_is_what_lies_between_the_hundredths() {
+        assert_eq!(contrast(&[]), 0);
+        assert_eq!(contrast(&[7; 50_000]), 0);
+        let mut noisy: Vec<u8> = (0..100_000_u32).map(|n| u8::try_from(n % 4).unwrap()).collect();
+        noisy[..300].fill(255);
+        assert_eq!(contrast(&noisy), 3, "hot pixels are no contrast");
+        let board: Vec<u8> = (0..409_600_u32).map(|n| if n % 50 == 0 { 10 } else { 240 }).collect();
+        assert_eq!(contrast(&board), 230, "lines of two hundredths are");
+    }
+
+    #[test]
+    fn a_blank_picture_is_a_miss_and_everything_is_counted() {
+        let pool = FramePool::new(1, 4);
+        let mut camera = Watched::new(Script(vec![(1, 10, 0), (1, 20, 1)].into_iter()));
+        camera.grab(PieceId(1), &pool).unwrap();
+        assert!(matches!(camera.grab(PieceId(2), &pool), Err(CameraError::Stale { .. })));
+        let counts = camera.counters().unwrap().look();
+        assert_eq!((counts.pieces, counts.missed, counts.stale, counts.unusable), (1, 1, 1, 0));
+        let mut camera = Watched::new(Script(vec![(1, 10, 0)].into_iter())).with_contrast_min(6);
+        let error = camera.grab(PieceId(1), &pool).unwrap_err();
+        assert!(matches!(error, CameraError::Blank { contrast: 0, contrast_min: 6, .. }), "{error}");
+        assert_eq!(camera.counters().unwrap().look().unusable, 1);
     }
 
     #[test]
