@@ -10,7 +10,9 @@ ifdef JOBS
 export CARGO_BUILD_JOBS := $(JOBS)
 endif
 
-FUZZ_TARGETS := $(basename $(notdir $(wildcard plc-bridge/fuzz/targets/*.rs)))
+FUZZ_TARGETS := $(basename $(notdir $(wildcard */fuzz/targets/*.rs)))
+# The crate to which a target belongs.
+fuzz_crate = $(firstword $(subst /, ,$(wildcard */fuzz/targets/$(1).rs)))
 # Seconds for each target.
 TIME ?= 60
 
@@ -26,7 +28,7 @@ help:
 	@echo 'make lint    clippy, warnings are errors'
 	@echo 'make fmt     format the sources'
 	@echo 'make setup   install what is missing to build and test'
-	@echo 'make fuzz    search the Modbus side for wrong answers   (TIME=60 ONLY=client_tcp; needs cargo-fuzz)'
+	@echo 'make fuzz    search the Modbus side, manifests and model outputs for wrong answers   (TIME=60 ONLY=client_tcp; needs cargo-fuzz)'
 	@$(if $(BENCHES),echo 'make bench   measure: $(BENCHES)   (ONLY=name)')
 
 # The dev profile, in which pixels, charts and digests are optimised and the model runs in ONNX Runtime anyway. A release
@@ -64,7 +66,7 @@ setup:
 # Not part of the tests: they run the corpus and a million mutations of it. What is found here goes into the corpus.
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked' >&2; exit 1; }
-	@cd plc-bridge && $(foreach name,$(if $(ONLY),$(ONLY),$(FUZZ_TARGETS)),cargo fuzz run -s none $(name) -- -max_total_time=$(TIME) -max_len=2048 &&) true
+	@$(foreach name,$(if $(ONLY),$(ONLY),$(FUZZ_TARGETS)),(cd $(call fuzz_crate,$(name)) && cargo fuzz run -s none $(name) -- -max_total_time=$(TIME) -max_len=2048) &&) true
 
 fuzz-minimise:
-	@cd plc-bridge && $(foreach name,$(if $(ONLY),$(ONLY),$(FUZZ_TARGETS)),cargo fuzz cmin -s none $(name) -- -max_len=2048 &&) true
+	@$(foreach name,$(if $(ONLY),$(ONLY),$(FUZZ_TARGETS)),(cd $(call fuzz_crate,$(name)) && cargo fuzz cmin -s none $(name) -- -max_len=2048) &&) true

@@ -89,6 +89,47 @@ fn a_package_is_added_once_and_only_if_it_proves_itself() {
 }
 
 #[test]
+fn a_package_is_signed_and_only_a_trusted_signature_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (copy, key, shelf) = (copy_of_the_package(folder.path()), folder.path().join("key"), folder.path().join("shelf"));
+    let made = run(&["model", "key", &text(&key)]);
+    assert!(made.status.success(), "{}", told(&made));
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let public = said.split('"').nth(1).expect("the public key").to_owned();
+    let secret = std::fs::read_to_string(&key).expect("the key");
+    assert!(!said.contains(secret.trim_end().rsplit(' ').next().expect("a secret")), "the secret is not printed");
+
+    let add = || run(&["model", "add", &text(&copy), "--shelf", &text(&shelf), "--trust", &public]);
+    let unsigned = add();
+    assert!(!unsigned.status.success() && told(&unsigned).contains("the package is not signed"), "{}", told(&unsigned));
+    let signed = run(&["model", "sign", &text(&copy), "--key", &text(&key)]);
+    assert!(signed.status.success(), "{}", told(&signed));
+    let added = add();
+    assert!(added.status.success(), "{}", told(&added));
+    let proof = run(&["model", "verify", &text(&shelf.join("pcb@1.0.0")), "--trust", &public, "--json"]);
+    let proof: Value = serde_json::from_slice(&proof.stdout).expect("JSON");
+    assert_eq!((proof["signer"].as_str(), proof["golden_pieces"].as_u64()), (Some(public.as_str()), Some(4)));
+    assert!(real(&proof, "/variants/0/cpu_ms") > 0.0 && proof["operating_point"]["aim"].is_string(), "{proof}");
+    // Another's key is not trusted, and a key is 64 digits.
+    let other = run(&["model", "verify", &text(&copy), "--trust", &"0".repeat(64)]);
+    assert!(!other.status.success() && told(&other).contains("which is not trusted"), "{}", told(&other));
+    let wrong = run(&["model", "verify", &text(&copy), "--trust", "abc"]);
+    assert!(told(&wrong).contains("64 hexadecimal digits"), "{}", told(&wrong));
+}
+
+#[test]
+fn the_list_is_a_table_for_people_and_json_for_programs() {
+    let table = run(&["model", "list"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.starts_with("PACKAGE") && table.contains("compare") && table.contains("fp32"), "{table}");
+    let list = run(&["model", "list", "--json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).expect("JSON");
+    let own = list.as_array().and_then(|all| all.iter().find(|one| one["package"] == "pcb@1.0.0")).expect("the package that ships");
+    assert_eq!((own["task"].as_str(), own["refused"].is_null()), (Some("compare"), true), "{own}");
+}
+
+#[test]
 fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("findings.jsonl");

@@ -5,7 +5,7 @@ mod model;
 mod plc;
 
 pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
-pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelVerify};
+pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelSign, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 
 use clap::{Args, Parser, Subcommand};

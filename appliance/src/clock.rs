@@ -39,6 +39,14 @@ impl Clock {
     }
 }
 
+/// Microseconds of CPU that the calling thread has had: what a piece of work costs, however busy the machine is.
+#[must_use]
+pub fn thread_cpu_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    seconds * 1_000_000 + nanos / 1000
+}
+
 impl Default for Clock {
     fn default() -> Self {
         Self::new()

@@ -2,10 +2,13 @@
 //!
 //! Invariant: what lies on a shelf under its name is whole; a copy that was interrupted has another name.
 
+use serde::{Deserialize, Serialize};
+use station::units::Digest;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use vision_models::choice::Choice;
 use vision_models::package::{MANIFEST, PackageError, list_files};
 
 /// Name of the package that comes with the program.
@@ -93,6 +96,38 @@ pub fn shelve(folder: &Path, name: &str, shelf: &Path) -> Result<PathBuf, Shelve
     }
     fs::rename(&part, &to).and_then(|()| File::open(shelf)?.sync_all()).map_err(write(&to))?;
     Ok(to)
+}
+
+/// What `model add` chose, in a file beside the package's folder: within it every file is one of the package's own.
+#[derive(Debug, Serialize, Deserialize)]
+struct Chosen {
+    /// Of the manifest; with another one the choice is another package's.
+    manifest_sha256: Digest,
+    #[serde(flatten)]
+    choice: Choice,
+}
+
+fn chosen_file(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{name}.choice.json"))
+}
+
+/// Remembers which variant of the package in `folder` is used where the settings say `fastest`.
+///
+/// # Errors
+/// [`ShelveError::Write`].
+pub fn remember(folder: &Path, choice: &Choice) -> Result<(), ShelveError> {
+    let file = chosen_file(folder);
+    let manifest = fs::read(folder.join(MANIFEST)).map_err(write(folder))?;
+    let text = serde_json::to_vec_pretty(&Chosen { manifest_sha256: Digest::of(&manifest), choice: choice.clone() });
+    fs::write(&file, text.map_err(io::Error::other).map_err(write(&file))?).map_err(write(&file))
+}
+
+/// What was chosen for this package when it was added, if it is still the same.
+#[must_use]
+pub fn remembered(folder: &Path) -> Option<Choice> {
+    let chosen: Chosen = serde_json::from_slice(&fs::read(chosen_file(folder)).ok()?).ok()?;
+    (chosen.manifest_sha256 == Digest::of(&fs::read(folder.join(MANIFEST)).ok()?)).then_some(chosen.choice)
 }
 
 fn write(path: &Path) -> impl FnOnce(io::Error) -> ShelveError {

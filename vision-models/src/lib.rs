@@ -13,6 +13,8 @@ pub mod decode;
 pub mod detector;
 pub mod evaluate;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gauge;
 pub mod onnx;
 pub mod package;

@@ -89,7 +89,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    fn of(frame: (u32, u32), layout: &Input) -> Self {
+    pub(crate) fn of(frame: (u32, u32), layout: &Input) -> Self {
         let most = (layout.width_max, layout.height_max);
         let (mut width, mut height) = frame;
         let mut steps = Vec::new();

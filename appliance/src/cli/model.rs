@@ -2,20 +2,50 @@
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use vision_models::package::PublicKey;
 
 /// The model packages.
 #[derive(Debug, Subcommand)]
 pub enum Model {
     /// List the packages of this machine, with what is wrong with those that are refused
-    List,
+    List(ModelList),
     /// Put a package to the proof, and copy it to this machine's own packages
     Add(ModelAdd),
     /// Put a package to the proof: every file's digest, the model's inputs and outputs, and its golden pieces
     Verify(ModelVerify),
     /// Make a verdict-first package of one with a standard YOLO export: scores first, boxes only where there is a finding
     Cut(ModelCut),
+    /// Make a new key to sign packages with, and print its public half
+    Key(ModelKey),
+    /// Sign a package: the digests of all its files
+    Sign(ModelSign),
     /// Measure a package on pictures whose faults are known
     Eval(ModelEval),
+}
+
+/// How to list.
+#[derive(Debug, Args)]
+pub struct ModelList {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the key goes.
+#[derive(Debug, Args)]
+pub struct ModelKey {
+    /// A new file that its owner alone may read; keep it away from the line
+    pub file: PathBuf,
+}
+
+/// What to sign, and with what.
+#[derive(Debug, Args)]
+pub struct ModelSign {
+    /// The package: its name, or its folder
+    pub package: String,
+    /// The file that `jidoka model key` wrote
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
 }
 
 /// What to add.
@@ -26,6 +56,9 @@ pub struct ModelAdd {
     /// Where this machine keeps its packages
     #[arg(long, value_name = "DIR", default_value = crate::packages::SHELF)]
     pub shelf: PathBuf,
+    /// A public key that may have signed it; once or more often, else nobody needs to sign
+    #[arg(long = "trust", value_name = "KEY")]
+    pub trusted: Vec<PublicKey>,
 }
 
 /// What to cut, and where the new package goes.
@@ -42,6 +75,12 @@ pub struct ModelCut {
 pub struct ModelVerify {
     /// Its name, or its folder
     pub package: String,
+    /// A public key that may have signed it; once or more often, else nobody needs to sign
+    #[arg(long = "trust", value_name = "KEY")]
+    pub trusted: Vec<PublicKey>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to measure, and on which pictures.

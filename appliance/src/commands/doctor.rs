@@ -59,7 +59,19 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
 fn eyes(settings: &Settings) -> Finding {
     match Rig::open(settings) {
         Ok(rig) => {
-            Finding::ok("camera and model", format!("{} sees, {} proves itself", settings.camera.name, rig.detector.model().package))
+            let millis = rig.choice.measured.iter().find(|one| one.variant == rig.choice.variant).map_or(0.0, |one| one.millis);
+            let package = &rig.detector.model().package;
+            let signed = if settings.model.trusted_keys.is_empty() { "no signature asked for" } else { "signed by a trusted key" };
+            let detail = format!(
+                "{} sees, {package} proves itself; variant {} ({}), {millis:.1} ms of CPU a picture, {signed}",
+                settings.camera.name, rig.choice.variant, rig.choice.reason
+            );
+            match rig.choice.warning {
+                Some(warning) => {
+                    Finding::warn("camera and model", format!("{detail}; {warning}"), "see the package's maker, or choose [model] variant")
+                }
+                None => Finding::ok("camera and model", detail),
+            }
         }
         Err(error) => Finding::fail("camera and model", chain(&error), "mend what is named; scripts/onnxruntime.sh fetches the runtime"),
     }

@@ -91,7 +91,7 @@ fn eval(args: &GaugeEval) -> Result<(), Failure> {
         return Err(Failure { text: format!("--limit {}: a number above 0", args.limit), code: USAGE });
     }
     let what = format!("{} cannot be evaluated", args.data.display());
-    let report = evaluate(&gauge, &args.data, args.limit, &super::model::eval::cpu_micros).map_err(at(&what))?;
+    let report = evaluate(&gauge, &args.data, args.limit, &crate::clock::thread_cpu_micros).map_err(at(&what))?;
     if args.json { say(&serde_json::to_string_pretty(&report).map_err(at("the report"))?) } else { say(&table(&report, args.repeat)) }
 }
 

@@ -58,7 +58,8 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 /// Reports every problem of the settings, and of the recipe against the model package.
 pub fn check(args: &Config) -> Result<(), Failure> {
     let settings = Settings::load(&args.config)?;
-    let package = vision_models::package::Package::open(&settings.model.package).map_err(at("the model package is refused"))?;
+    let package = vision_models::package::Package::open_trusted(&settings.model.package, &settings.model.trusted_keys)
+        .map_err(at("the model package is refused"))?;
     settings.recipe(std::sync::Arc::clone(package.model()), &package.classes())?;
     say(&format!("{}: no problems", args.config.display()))?;
     if is_commissioning(&settings) {

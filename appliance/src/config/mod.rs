@@ -35,6 +35,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vision_models::package::PublicKey;
 
 /// A settings file larger than this is none: the annotated sample has 12 kB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -140,6 +141,10 @@ pub struct ModelSettings {
     pub package: PathBuf,
     /// The ONNX Runtime library; `None` lets the program look where it was installed.
     pub onnxruntime: Option<PathBuf>,
+    /// The variant of its weights: a name, `fastest`, or `None` for the first that the package lists.
+    pub variant: Option<String>,
+    /// Whose packages are used; empty = nobody needs to sign.
+    pub trusted_keys: Vec<PublicKey>,
     /// Who decides the thresholds.
     pub threshold_source: ThresholdSource,
     /// Thresholds by name of the class, 0…1. Whether the package has these classes is checked in [`Settings::recipe`].

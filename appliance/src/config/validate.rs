@@ -24,6 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tags::KnownTag;
+use vision_models::package::PublicKey;
 
 /// Checks a whole file.
 pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings, Problems> {
@@ -173,6 +174,10 @@ fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
 fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
     let package = path(section, "package", "the folder of the model package", folder);
     let onnxruntime = section.optional_text("onnxruntime", "the path of libonnxruntime.so");
+    let variant = section.optional_text("variant", "the name of a variant of the package, or \"fastest\"");
+    let trusted_keys = section.texts("trusted_keys", "public keys, 64 hexadecimal digits each", |text| {
+        text.parse::<PublicKey>().map_err(|error| error.to_string())
+    });
     let threshold_source =
         section.choice("threshold_source", &[("package", ThresholdSource::Package), ("settings", ThresholdSource::Settings)]);
     // 0 would make a defect of everything that the model sees, so it is refused like any other slip.
@@ -183,6 +188,8 @@ fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
     Some(ModelSettings {
         package: package?,
         onnxruntime: onnxruntime?.map(|path| folder.join(path)),
+        variant: variant?.map(str::to_owned),
+        trusted_keys: trusted_keys?,
         threshold_source: threshold_source?,
         thresholds: thresholds?,
     })

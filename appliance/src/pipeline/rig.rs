@@ -1,7 +1,8 @@
 //! The rig: camera and model as the settings describe them.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, thread_cpu_micros};
 use crate::config::{CameraSource, Settings};
+use crate::packages;
 use crate::pipeline::see::Measuring;
 use crate::pipeline::{LineError, at};
 use station::piece::PieceId;
@@ -9,6 +10,7 @@ use station::recipe::DefectClass;
 use std::sync::Arc;
 use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards};
 use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Replay, Watched};
+use vision_models::choice::{Choice, FASTEST, choose};
 use vision_models::detector::{Detector, DetectorFaults};
 use vision_models::package::Package;
 use vision_models::runtime::Runtime;
@@ -28,6 +30,8 @@ pub struct Rig {
     pub detector: Detector,
     /// What is measured in every picture.
     pub measuring: Option<Measuring>,
+    /// Which variant of it this is, and why.
+    pub choice: Choice,
     /// The classes of its package, with their default thresholds.
     pub classes: Vec<DefectClass>,
     /// How the camera can be disturbed.
@@ -45,21 +49,40 @@ impl Rig {
         let mono: vision_models::frame::MonoClock = Arc::new(move || clock.mono_micros());
         let camera_faults = Arc::new(CameraFaults::default());
         let (camera, frame_bytes, truth) = camera(settings, &camera_faults, &mono)?;
-        let package = Package::open(&settings.model.package).map_err(at("the model package is refused"))?;
+        let model = &settings.model;
+        let package = Package::open_trusted(&model.package, &model.trusted_keys).map_err(at("the model package is refused"))?;
         let runtime = match &settings.model.onnxruntime {
             Some(library) => Runtime::open(library),
             None => Runtime::find(),
         };
         let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
         let detector_faults = Arc::new(DetectorFaults::default());
-        let detector =
-            Detector::load(&runtime, &package, mono).map_err(at("the model is refused"))?.with_faults(Arc::clone(&detector_faults));
+        let (package, detector, choice) = choose_variant(settings, &runtime, &package)?;
+        if let Some(warning) = &choice.warning {
+            tracing::warn!(package = package.model().package, variant = choice.variant, "{warning}");
+        }
+        let detector = detector.with_clock(mono).with_faults(Arc::clone(&detector_faults));
         let classes = package.classes();
         let before_grab = Box::new(|_| {});
         let measuring = settings.gauge.as_ref().map(|gauge| crate::gauges::read(&gauge.plan)).transpose();
         let measuring = measuring.map_err(at("the gauge plan is refused"))?.map(|gauge| Measuring { gauge, clock });
-        Ok(Self { clock, camera, frame_bytes, before_grab, detector, measuring, classes, camera_faults, detector_faults, truth })
+        Ok(Self { clock, camera, frame_bytes, before_grab, detector, measuring, classes, camera_faults, detector_faults, truth, choice })
     }
+}
+
+/// The variant that the settings ask for. What was measured when the package was added is not measured at every start.
+fn choose_variant(settings: &Settings, runtime: &Runtime, package: &Package) -> Result<(Package, Detector, Choice), LineError> {
+    let remembered = packages::remembered(&settings.model.package).map(|choice| choice.variant);
+    let first = || package.variant_name().to_owned();
+    let wanted = match settings.model.variant.as_deref() {
+        Some(FASTEST) if package.variants().count() > 1 => remembered,
+        Some(FASTEST) | None => Some(first()),
+        Some(name) => Some(name.to_owned()),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a deadline of at most a minute")]
+    let limit_millis = settings.recipe.verdict_deadline.0 as f64 / 1000.0;
+    let clock: vision_models::frame::MonoClock = Arc::new(thread_cpu_micros);
+    choose(runtime, package, wanted.as_deref(), Some(limit_millis), &clock).map_err(at("the model is refused"))
 }
 
 type Opened = (Box<dyn Camera>, usize, Arc<dyn GroundTruth>);

@@ -2,6 +2,7 @@
 
 use super::{folder_of, load, open};
 use crate::cli::ModelEval;
+use crate::clock::thread_cpu_micros;
 use crate::commands::{Failure, say};
 use crate::pipeline::at;
 use serde::Serialize;
@@ -25,9 +26,9 @@ struct Report<F> {
 }
 
 pub(super) fn eval(args: &ModelEval) -> Result<(), Failure> {
-    let package = open(&folder_of(&args.package)?)?;
+    let package = open(&folder_of(&args.package)?, &[])?;
     // The model runs in this thread, so that its time is this thread's and not that of whoever else is busy.
-    let clock: MonoClock = Arc::new(cpu_micros);
+    let clock: MonoClock = Arc::new(thread_cpu_micros);
     let mut detector = load(&package, Arc::clone(&clock))?;
     let classes = package.classes();
     let at_data = |folder: &Path| format!("--data {}", folder.display());
@@ -161,11 +162,4 @@ fn findings(judged: &[Judged]) -> Result<String, Failure> {
         }
     }
     Ok(text)
-}
-
-/// Microseconds of CPU that this thread has had.
-pub(in crate::commands) fn cpu_micros() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds * 1_000_000 + nanos / 1000
 }

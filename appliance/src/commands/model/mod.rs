@@ -3,16 +3,19 @@
 pub(super) mod eval;
 
 use super::{Failure, say};
-use crate::cli::{Model, ModelAdd, ModelCut};
-use crate::clock::Clock;
+use crate::cli::{Model, ModelAdd, ModelCut, ModelKey, ModelSign, ModelVerify};
+use crate::clock::thread_cpu_micros;
 use crate::packages;
 use crate::pipeline::at;
 use crate::pipeline::see::chain;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vision_models::choice::{Choice, choose};
 use vision_models::detector::Detector;
 use vision_models::frame::MonoClock;
-use vision_models::package::Package;
+use vision_models::package::{OperatingPoint, Package, PublicKey, SIGNATURE, SecretKey};
 use vision_models::runtime::Runtime;
 
 /// The configuration of a command is wrong (`EX_USAGE` of sysexits.h).
@@ -20,16 +23,77 @@ const USAGE: u8 = 64;
 
 pub(super) fn model(command: &Model) -> Result<(), Failure> {
     match command {
-        Model::List => list(),
+        Model::List(args) => list(args.json),
         Model::Add(args) => add(args),
-        Model::Verify(args) => verify(&args.package),
         Model::Cut(args) => cut(args),
+        Model::Verify(args) => verify(args),
+        Model::Key(args) => key(args),
+        Model::Sign(args) => sign(args),
         Model::Eval(args) => eval::eval(args),
     }
 }
 
-fn list() -> Result<(), Failure> {
-    let packages = packages::all();
+/// A package as `list` shows it.
+#[derive(Serialize)]
+struct Listed {
+    folder: PathBuf,
+    package: Option<String>,
+    task: Option<&'static str>,
+    variants: Vec<String>,
+    /// What `model add` measured and chose.
+    chosen: Option<Choice>,
+    signed: bool,
+    summary: Option<String>,
+    refused: Option<String>,
+}
+
+impl Listed {
+    fn of(folder: PathBuf) -> Self {
+        let signed = folder.join(SIGNATURE).is_file();
+        match Package::open(&folder) {
+            Ok(package) => Self {
+                package: Some(package.model().package.clone()),
+                task: Some(package.manifest().task.name()),
+                variants: package.variants().map(str::to_owned).collect(),
+                chosen: packages::remembered(&folder),
+                signed,
+                summary: Some(package.manifest().summary.clone()),
+                refused: None,
+                folder,
+            },
+            Err(error) => Self {
+                package: None,
+                task: None,
+                variants: Vec::new(),
+                chosen: None,
+                signed,
+                summary: None,
+                refused: Some(chain(&error)),
+                folder,
+            },
+        }
+    }
+
+    fn line(&self) -> String {
+        let Some(package) = &self.package else {
+            return format!("{:<20} refused: {}\n", self.folder.display(), self.refused.as_deref().unwrap_or_default());
+        };
+        let variants = self.variants.join(", ");
+        let signed = if self.signed { "signed" } else { "-" };
+        let summary = self.summary.as_deref().unwrap_or_default();
+        let mut text = format!("{package:<20} {:<8} {variants:<12} {signed:<6} {summary}\n", self.task.unwrap_or_default());
+        if let Some(choice) = &self.chosen {
+            text.push_str(&format!("{:<20} \"fastest\" is {}: {}\n", "", choice.variant, choice.reason));
+        }
+        text
+    }
+}
+
+fn list(json: bool) -> Result<(), Failure> {
+    let packages: Vec<Listed> = packages::all().into_iter().map(Listed::of).collect();
+    if json {
+        return say(&serde_json::to_string_pretty(&packages).map_err(at("the list"))?);
+    }
     if packages.is_empty() {
         let shelves = packages::shelves();
         let looked = shelves.iter().map(|shelf| shelf.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -38,48 +102,112 @@ fn list() -> Result<(), Failure> {
             if looked.is_empty() { "nowhere, there is no folder for them" } else { &looked }
         ));
     }
-    let mut text = String::new();
-    for folder in packages {
-        let told = match Package::open(&folder) {
-            Ok(package) => {
-                let manifest = package.manifest();
-                format!("{:<20} {:<8} {}\n", package.model().package, manifest.task.name(), manifest.summary)
-            }
-            Err(error) => format!("{:<20} refused: {}\n", folder.display(), chain(&error)),
-        };
-        text.push_str(&told);
-    }
+    let head = format!("{:<20} {:<8} {:<12} {:<6} {}\n", "PACKAGE", "TASK", "VARIANTS", "SIGNED", "WHAT IT DOES");
+    let text = packages.iter().map(Listed::line).fold(head, |all, line| all + &line);
     say(text.trim_end())
 }
 
-fn verify(package: &str) -> Result<(), Failure> {
-    let folder = folder_of(package)?;
-    let package = open(&folder)?;
-    let files = vision_models::package::list_files(&folder).map_err(at(&format!("{}", folder.display())))?.len();
-    // Loading it is the proof.
-    drop(load(&package, wall_clock())?);
-    let model = package.model();
-    say(&format!(
-        "{}: {files} files as listed, inputs and outputs as said, {} golden pieces as expected; weights {}",
-        model.package,
-        package.goldens().len(),
-        model.weights
-    ))
+/// What `verify --json` prints: what was proved.
+#[derive(Serialize)]
+struct Proved {
+    package: String,
+    task: &'static str,
+    files: usize,
+    golden_pieces: usize,
+    signer: Option<PublicKey>,
+    variants: Vec<ProvedVariant>,
+    thresholds: BTreeMap<String, f32>,
+    operating_point: OperatingPoint,
+}
+
+#[derive(Serialize)]
+struct ProvedVariant {
+    name: String,
+    weights_sha256: String,
+    cpu_ms: f64,
+}
+
+fn verify(args: &ModelVerify) -> Result<(), Failure> {
+    let folder = folder_of(&args.package)?;
+    let package = open(&folder, &args.trusted)?;
+    let mut variants = Vec::new();
+    for name in package.variants() {
+        let variant = package.variant(name).unwrap_or_else(|| package.clone());
+        // Loading it is the proof.
+        let detector = load(&variant, Arc::new(thread_cpu_micros))?;
+        let weights_sha256 = variant.model().weights.to_string();
+        variants.push(ProvedVariant { name: name.to_owned(), weights_sha256, cpu_ms: detector.proof_millis() });
+    }
+    let proved = Proved {
+        package: package.model().package.clone(),
+        task: package.manifest().task.name(),
+        files: vision_models::package::list_files(&folder).map_err(at(&format!("{}", folder.display())))?.len(),
+        golden_pieces: package.goldens().len(),
+        signer: package.signer(),
+        variants,
+        thresholds: package.classes().into_iter().map(|class| (class.name, class.threshold)).collect(),
+        operating_point: package.manifest().operating_point.clone(),
+    };
+    if args.json { say(&serde_json::to_string_pretty(&proved).map_err(at("the proof"))?) } else { say(proof(&proved).trim_end()) }
+}
+
+fn proof(proved: &Proved) -> String {
+    let Proved { package, files, golden_pieces, .. } = proved;
+    let mut text = format!("{package}: {files} files as listed, inputs and outputs as said, {golden_pieces} golden pieces as expected\n");
+    if let Some(signer) = proved.signer {
+        text.push_str(&format!("  signed by {signer}\n"));
+    }
+    for ProvedVariant { name, weights_sha256, cpu_ms } in &proved.variants {
+        text.push_str(&format!("  variant {name}: {cpu_ms:.1} ms of CPU a golden picture, weights {weights_sha256}\n"));
+    }
+    let thresholds: Vec<_> = proved.thresholds.iter().map(|(class, threshold)| format!("{class} {threshold}")).collect();
+    text.push_str(&format!("  thresholds: {}\n  chosen for: {}\n", thresholds.join(", "), proved.operating_point.aim));
+    for (what, figure) in &proved.operating_point.measured {
+        text.push_str(&format!("    {what} = {figure}\n"));
+    }
+    text
 }
 
 fn add(args: &ModelAdd) -> Result<(), Failure> {
-    let package = open(&args.folder)?;
-    drop(load(&package, wall_clock())?);
+    let package = open(&args.folder, &args.trusted)?;
+    let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
+    let clock: MonoClock = Arc::new(thread_cpu_micros);
+    let (_, _, choice) = choose(&runtime, &package, None, None, &clock).map_err(at("the package is refused"))?;
     let name = &package.model().package;
     let to = packages::shelve(&args.folder, name, &args.shelf).map_err(at(&format!("{name} was not added")))?;
-    say(&format!("{name} is proved and lies in {}; [model] package = \"{}\" uses it from the next start on", to.display(), to.display()))
+    packages::remember(&to, &choice).map_err(at("what was measured is not kept"))?;
+    let mut text =
+        format!("{name} is proved and lies in {}; [model] package = \"{}\" uses it from the next start on", to.display(), to.display());
+    if choice.measured.len() > 1 {
+        let times: Vec<_> = choice.measured.iter().map(|one| format!("{} {:.1} ms", one.variant, one.millis)).collect();
+        text.push_str(&format!("\n[model] variant = \"fastest\" is {} here: {}", choice.variant, times.join(", ")));
+    }
+    if let Some(warning) = &choice.warning {
+        text.push_str(&format!("\nbut: {warning}"));
+    }
+    say(&text)
+}
+
+fn key(args: &ModelKey) -> Result<(), Failure> {
+    let key = SecretKey::create(&args.file).map_err(at("there is no new key"))?;
+    say(&format!("the secret key lies in {}; stations trust it with [model] trusted_keys = [\"{}\"]", args.file.display(), key.public()))
+}
+
+fn sign(args: &ModelSign) -> Result<(), Failure> {
+    let folder = folder_of(&args.package)?;
+    // Nobody vouches for what is not whole.
+    let package = open(&folder, &[])?;
+    let key = SecretKey::read(&args.key).map_err(at("the key cannot be used"))?;
+    vision_models::package::sign(&folder, &key).map_err(at("the package is not signed"))?;
+    say(&format!("{} is signed with the key {}", package.model().package, key.public()))
 }
 
 fn cut(args: &ModelCut) -> Result<(), Failure> {
+    let clock: MonoClock = Arc::new(thread_cpu_micros);
     let folder = folder_of(&args.package)?;
     let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
-    let ratio = vision_models::cut::cut_package(&runtime, &folder, &args.to, &wall_clock()).map_err(at("nothing was cut"))?;
-    let package = open(&args.to)?;
+    let ratio = vision_models::cut::cut_package(&runtime, &folder, &args.to, &clock).map_err(at("nothing was cut"))?;
+    let package = open(&args.to, &[])?;
     say(&format!(
         "{} lies in {} and is proved on the same golden pieces: {:.0} % of the time of the whole one, here; `jidoka model add {}` keeps it",
         package.model().package,
@@ -102,16 +230,11 @@ fn folder_of(package: &str) -> Result<PathBuf, Failure> {
     }
 }
 
-fn open(folder: &Path) -> Result<Package, Failure> {
-    Ok(Package::open(folder).map_err(at("the package is refused"))?)
+fn open(folder: &Path, trusted: &[PublicKey]) -> Result<Package, Failure> {
+    Ok(Package::open_trusted(folder, trusted).map_err(at("the package is refused"))?)
 }
 
 fn load(package: &Package, clock: MonoClock) -> Result<Detector, Failure> {
     let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
     Ok(Detector::load(&runtime, package, clock).map_err(at("the package is refused"))?)
-}
-
-fn wall_clock() -> MonoClock {
-    let clock = Clock::new();
-    Arc::new(move || clock.mono_micros())
 }
