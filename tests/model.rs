@@ -107,7 +107,7 @@ fn a_package_is_signed_and_only_a_trusted_signature_counts() {
     assert!(signed.status.success(), "{}", told(&signed));
     let added = add();
     assert!(added.status.success(), "{}", told(&added));
-    let proof = run(&["model", "verify", &text(&shelf.join("pcb@1.0.0")), "--trust", &public, "--json"]);
+    let proof = run(&["model", "verify", &text(&shelf.join("pcb@2.0.0")), "--trust", &public, "--json"]);
     let proof: Value = serde_json::from_slice(&proof.stdout).expect("JSON");
     assert_eq!((proof["signer"].as_str(), proof["golden_pieces"].as_u64()), (Some(public.as_str()), Some(4)));
     assert!(real(&proof, "/variants/0/cpu_ms") > 0.0 && proof["operating_point"]["aim"].is_string(), "{proof}");
@@ -125,7 +125,7 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
     assert!(table.starts_with("PACKAGE") && table.contains("compare") && table.contains("fp32"), "{table}");
     let list = run(&["model", "list", "--json"]);
     let list: Value = serde_json::from_slice(&list.stdout).expect("JSON");
-    let own = list.as_array().and_then(|all| all.iter().find(|one| one["package"] == "pcb@1.0.0")).expect("the package that ships");
+    let own = list.as_array().and_then(|all| all.iter().find(|one| one["package"] == "pcb@2.0.0")).expect("the package that ships");
     assert_eq!((own["task"].as_str(), own["refused"].is_null()), (Some("compare"), true), "{own}");
 }
 
