@@ -3,10 +3,12 @@
 mod gauge;
 mod model;
 mod plc;
+mod teach;
 
 pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
-pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelSign, ModelVerify};
+pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelLook, ModelSign, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
+pub use teach::Teach;
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -44,6 +46,8 @@ pub enum Command {
     /// Sizes from pictures, in millimetres with their uncertainty
     #[command(subcommand)]
     Gauge(Gauge),
+    /// Make a model package from pictures of good pieces alone, in under a minute, without a network
+    Teach(Teach),
     /// The PLC's side of the contract
     #[command(subcommand)]
     Plc(Plc),

@@ -5,6 +5,7 @@
 //!
 //! OpenCV is known to `prepare` alone, ONNX Runtime to `runtime` alone, ONNX files to `onnx` alone. Pixels never leave this crate but as a JPEG.
 
+pub mod anomaly;
 pub mod boards;
 pub mod camera;
 pub mod choice;

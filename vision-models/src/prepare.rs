@@ -73,6 +73,10 @@ enum Step {
     Halve(i32, i32),
     /// Bilinear, by a factor below 2.
     Shrink(i32, i32),
+    /// Mean over areas, by any factor; a side that is kept is untouched.
+    Average(i32, i32),
+    /// Bilinear, to something larger; a side that is kept is untouched.
+    Enlarge(i32, i32),
     /// Fills up at the right and at the bottom.
     Fill(i32, i32),
 }
@@ -91,6 +95,9 @@ pub(crate) struct Geometry {
 impl Geometry {
     pub(crate) fn of(frame: (u32, u32), layout: &Input) -> Self {
         let most = (layout.width_max, layout.height_max);
+        if layout.stretched {
+            return Self::stretched(frame, most);
+        }
         let (mut width, mut height) = frame;
         let mut steps = Vec::new();
         let (mut scale_x, mut scale_y) = (1.0_f32, 1.0_f32);
@@ -130,6 +137,19 @@ impl Geometry {
     /// Cells of `stride` pixels of the input per pixel of the frame, to the right and down.
     pub(crate) fn cells_per_pixel(&self, stride: u32) -> (f32, f32) {
         (self.scale.0 / length(stride), self.scale.1 / length(stride))
+    }
+
+    /// Each side on its own: what is too long is averaged, so that nothing small is skipped, and then what is too short enlarged.
+    fn stretched(frame: (u32, u32), to: (u32, u32)) -> Self {
+        let averaged = (frame.0.min(to.0), frame.1.min(to.1));
+        let mut steps = Vec::new();
+        if averaged != frame {
+            steps.push(Step::Average(side(averaged.0), side(averaged.1)));
+        }
+        if averaged != to {
+            steps.push(Step::Enlarge(side(to.0), side(to.1)));
+        }
+        Self { frame, steps, input: to, scale: (ratio(to.0, frame.0), ratio(to.1, frame.1)) }
     }
 
     /// A box of the input as a box of the frame, cut at its edges; `None` if nothing of it lies on the frame.
@@ -287,8 +307,8 @@ impl Pen<'_> {
 fn take_step(from: &impl ToInputArray, step: Step, next: &mut Mat) -> opencv::Result<()> {
     match step {
         Step::Even(right, bottom) => core::copy_make_border(from, next, 0, bottom, 0, right, BORDER_REPLICATE, Scalar::all(0.0)),
-        Step::Halve(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_AREA),
-        Step::Shrink(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_LINEAR),
+        Step::Halve(w, h) | Step::Average(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_AREA),
+        Step::Shrink(w, h) | Step::Enlarge(w, h) => imgproc::resize(from, next, Size::new(w, h), 0.0, 0.0, INTER_LINEAR),
         Step::Fill(..) => Ok(()),
     }
 }

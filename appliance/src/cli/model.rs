@@ -21,6 +21,22 @@ pub enum Model {
     Sign(ModelSign),
     /// Measure a package on pictures whose faults are known
     Eval(ModelEval),
+    /// Look at one picture with a taught package, and draw its heat map over it
+    Look(ModelLook),
+}
+
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct ModelLook {
+    /// The taught package: its name, or its folder
+    #[arg(long, value_name = "NAME")]
+    pub package: String,
+    /// The picture (PNG or JPEG)
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// Where the picture with the map over it is written, as PNG
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// How to list.

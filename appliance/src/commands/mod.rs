@@ -6,6 +6,7 @@ mod model;
 mod plc;
 mod replay;
 mod station;
+mod teach;
 
 use crate::cli::{BackendArgs, Cli, Command, Data, Plc, UserAdd};
 use crate::config::Problems;
@@ -62,6 +63,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),
         Command::Gauge(command) => gauge::gauge(&command),
+        Command::Teach(args) => teach::run(&args),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),
         Command::Plc(Plc::Trace(args)) => plc::trace(&args),

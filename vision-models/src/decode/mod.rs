@@ -5,6 +5,7 @@
 
 mod boxes;
 mod classify;
+mod heat;
 mod labels;
 mod segment;
 mod yolo;
@@ -86,6 +87,7 @@ pub(crate) fn looker(manifest: &Manifest) -> Box<dyn Looker> {
             Head::Yolo(yolo) => Box::new(yolo::YoloLooker::whole(yolo.clone(), rules.clone(), classes)),
             Head::YoloCut(cut) => Box::new(yolo::YoloLooker::cut(cut.clone(), rules.clone(), classes)),
         },
+        Task::Anomaly(rules) => Box::new(heat::HeatLooker::new(rules.clone())),
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Invariant: the figures depend on findings and truth alone, never on how fast the machine was; what it cost is beside them.
 
+mod anomaly;
 mod kinds;
 mod measures;
 
@@ -11,6 +12,7 @@ use crate::camera::{Camera, CameraError, GroundTruth};
 use crate::detector::{Detector, DetectorError};
 use crate::frame::FramePool;
 use crate::score::{Score, TruthBox, score};
+pub use anomaly::{AnomalyFigures, Confusion, Kind, ScoreError, Scored, anomaly_figures, auroc, score_all};
 pub use kinds::{ClassIou, FolderError, KindFigures, RegionFigures, classify_all, segment_all};
 pub use measures::{ByClass, Matched, TILE, Tiles, average_precision_by_class, matched, tiles};
 use serde::Serialize;

@@ -78,6 +78,9 @@ pub struct Input {
     /// The model takes one size alone: width and height are filled up to `width_max` and `height_max`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
+    /// Every frame is stretched to exactly `width_max` by `height_max`, whatever its shape, instead of being filled up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stretched: bool,
 }
 
 /// Order of dimensions.

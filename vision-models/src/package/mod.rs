@@ -10,7 +10,7 @@ mod variant;
 
 pub use manifest::{ClassEntry, FORMAT, GoldenPiece, Input, Layout, Manifest, OperatingPoint, Parity, Plane, Provenance};
 pub use signature::{KeyError, PublicKey, SIGNATURE, SecretKey, sign};
-pub use task::{Activation, Boxes, Classify, Grid, Head, Segment, Task, Yolo, YoloCut};
+pub use task::{Activation, Boxes, Classify, Grid, Head, Heat, Segment, Task, Yolo, YoloCut};
 pub use variant::{Speed, VariantEntry};
 
 use crate::picture::{Picture, PictureError};

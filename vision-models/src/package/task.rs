@@ -17,6 +17,8 @@ pub enum Task {
     Classify(Classify),
     /// Draws the regions of faults.
     Segment(Segment),
+    /// Says how far a piece is from the good pieces it was taught from, and where.
+    Anomaly(Heat),
 }
 
 /// Scores of the whole picture: one finding, as large as the frame, for each class above the floor.
@@ -67,6 +69,20 @@ pub enum Activation {
     Sigmoid,
     /// All labels together make 1.
     Softmax,
+}
+
+/// A task whose finding is the hot part of a map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heat {
+    /// A piece whose score is below this has no finding at all.
+    pub floor: f32,
+    /// Name of the score of the whole piece: one number, 0…1.
+    pub score: String,
+    /// Name of the map: one plane, 0…1.
+    pub heat: String,
+    /// Pixels of the input per cell of the map.
+    pub stride: u32,
 }
 
 /// A task whose findings are boxes.
@@ -136,6 +152,7 @@ impl Task {
             Self::Detect(_) => "detect",
             Self::Classify(_) => "classify",
             Self::Segment(_) => "segment",
+            Self::Anomaly(_) => "anomaly",
         }
     }
 
@@ -146,6 +163,7 @@ impl Task {
             Self::Compare(boxes) | Self::Detect(boxes) => boxes.floor,
             Self::Classify(classify) => classify.floor,
             Self::Segment(segment) => segment.floor,
+            Self::Anomaly(heat) => heat.floor,
         }
     }
 
@@ -169,6 +187,7 @@ impl Task {
             Self::Compare(boxes) | Self::Detect(boxes) => boxes.check(input, &at, problems),
             Self::Classify(classify) => check_labels(&classify.labels, classes, &at, problems),
             Self::Segment(segment) => segment.check(input, classes, &at, problems),
+            Self::Anomaly(heat) => problems.stride(heat.stride, input, &at),
         }
     }
 }

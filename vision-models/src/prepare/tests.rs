@@ -17,6 +17,7 @@ pub(crate) fn layout() -> Input {
         multiple: 32,
         fill: 255,
         fixed: false,
+        stretched: false,
     }
 }
 
@@ -147,6 +148,7 @@ fn reference(view: &View<'_>, layout: &Input) -> ((u32, u32), Vec<f64>) {
                     let mean = |(x, y): (u32, u32)| ((four(2 * x, 2 * y) + 2.0) / 4.0).floor();
                     ((0..h).flat_map(|y| (0..w).map(move |x| (x, y))).map(mean).collect(), (w, h))
                 }
+                Step::Average(..) | Step::Enlarge(..) => unreachable!("no stretched input is compared here"),
                 Step::Shrink(w, h) => {
                     let (w, h) = (w.unsigned_abs(), h.unsigned_abs());
                     let place = |index: u32, from: u32, to: u32| {
@@ -238,4 +240,16 @@ fn a_grey_picture_has_all_colours_alike_and_a_coloured_one_a_grey_plane() {
     let red = [255, 0, 0].repeat(64 * 32);
     let mut grey = |format| preparer.prepare(View { width: 64, height: 32, format, pixels: &red }, None).unwrap().1[5] * 255.0;
     assert!((grey(PixelFormat::Rgb8) - 76.0).abs() < 1.0 && (grey(PixelFormat::Bgr8) - 29.0).abs() < 1.0);
+}
+
+#[test]
+fn a_frame_of_any_shape_is_stretched_to_the_one_size() {
+    let stretched = Input { stretched: true, ..layout() };
+    // 32 columns are doubled, 128 rows are halved by their mean.
+    let pixels: Vec<u8> = (0..128_u8).flat_map(|row| [if row % 2 == 0 { 10 } else { 30 }; 32]).collect();
+    let (input, values) = prepared(32, 128, &pixels, stretched.clone());
+    assert_eq!(input, (64, 64));
+    assert!(values.iter().all(|value| (value - 20.0 / 255.0).abs() < 1e-6));
+    let back = Geometry::of((32, 128), &stretched).to_frame(&PixelBox { x1: 16.0, y1: 16.0, x2: 32.0, y2: 64.0 }).unwrap();
+    assert_eq!((back.x1, back.y1, back.x2, back.y2), (8.0, 32.0, 16.0, 128.0));
 }

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use vision_models::boards::{BoardSettings, Boards};
 use vision_models::camera::{BoardFolder, GeneratedBoards, Watched};
 use vision_models::detector::Detector;
-use vision_models::evaluate::{Figures, Judged, KindFigures, RegionFigures, classify_all, figures, inspect_all, segment_all};
+use vision_models::evaluate::{
+    AnomalyFigures, Figures, Judged, KindFigures, RegionFigures, anomaly_figures, classify_all, figures, inspect_all, score_all,
+    segment_all,
+};
 use vision_models::frame::MonoClock;
 use vision_models::package::{Package, Task};
 
@@ -49,6 +52,12 @@ pub(super) fn eval(args: &ModelEval) -> Result<(), Failure> {
             let folder = folder()?;
             let figures = segment_all(&mut detector, &classes, folder, &clock).map_err(at(&at_data(folder)))?;
             tell(args, &Report::of(&package, folder.display().to_string(), figures), regions)
+        }
+        Task::Anomaly(_) => {
+            let folder = folder()?;
+            let scored = score_all(&mut detector, folder, &clock).map_err(at(&at_data(folder)))?;
+            let threshold = classes.first().map_or(0.5, |class| class.threshold);
+            tell(args, &Report::of(&package, folder.display().to_string(), anomaly_figures(&scored, threshold)), anomalies)
         }
     }
 }
@@ -123,6 +132,24 @@ fn boxes(figures: &Figures) -> Vec<(String, String)> {
     let tiles = figures.tiles;
     line(&format!("  tiles of {}: escape, overkill", tiles.side), format!("{}, {}", percent(tiles.escape), percent(tiles.overkill)));
     line("CPU from picture to findings, p50 and p99", format!("{:.2} ms, {:.2} ms", figures.cpu_ms.p50, figures.cpu_ms.p99));
+    lines
+}
+
+fn anomalies(figures: &AnomalyFigures) -> Vec<(String, String)> {
+    let mut lines = vec![("pictures".to_owned(), figures.images.to_string())];
+    let mut line = |what: &str, value: String| lines.push((what.to_owned(), value));
+    let area = |auroc: Option<f64>| auroc.map_or("needs good and bad pieces".to_owned(), |auroc| format!("{auroc:.4}"));
+    let confusion = figures.confusion;
+    line("area under the ROC curve", area(figures.auroc));
+    line("at the package's threshold:", String::new());
+    let of = |part: u64, rest: u64, share: f64| format!("{part} of {} ({})", part + rest, percent(share));
+    line("  bad pieces passed", of(confusion.bad_passed, confusion.bad_rejected, figures.escape));
+    line("  good pieces rejected", of(confusion.good_rejected, confusion.good_passed, figures.overkill));
+    line("by folder: area, passed", String::new());
+    for (name, kind) in &figures.by_kind {
+        line(&format!("  {name}"), format!("{}, {} of {}", area(kind.auroc), kind.passed, kind.images));
+    }
+    line("CPU from picture to finding, mean", format!("{:.2} ms", figures.cpu_millis_per_image));
     lines
 }
 

@@ -3,7 +3,7 @@
 pub(super) mod eval;
 
 use super::{Failure, say};
-use crate::cli::{Model, ModelAdd, ModelCut, ModelKey, ModelSign, ModelVerify};
+use crate::cli::{Model, ModelAdd, ModelCut, ModelKey, ModelLook, ModelSign, ModelVerify};
 use crate::clock::thread_cpu_micros;
 use crate::packages;
 use crate::pipeline::at;
@@ -16,6 +16,7 @@ use vision_models::choice::{Choice, choose};
 use vision_models::detector::Detector;
 use vision_models::frame::MonoClock;
 use vision_models::package::{OperatingPoint, Package, PublicKey, SIGNATURE, SecretKey};
+use vision_models::picture::Picture;
 use vision_models::runtime::Runtime;
 
 /// The configuration of a command is wrong (`EX_USAGE` of sysexits.h).
@@ -30,6 +31,7 @@ pub(super) fn model(command: &Model) -> Result<(), Failure> {
         Model::Key(args) => key(args),
         Model::Sign(args) => sign(args),
         Model::Eval(args) => eval::eval(args),
+        Model::Look(args) => look(args),
     }
 }
 
@@ -217,6 +219,28 @@ fn cut(args: &ModelCut) -> Result<(), Failure> {
     ))
 }
 
+fn look(args: &ModelLook) -> Result<(), Failure> {
+    let package = open(&folder_of(&args.package)?)?;
+    let picture = Picture::read(&args.image).map_err(at("--image"))?;
+    let seen = vision_models::anomaly::look(&runtime()?, &package, &picture).map_err(at("the picture cannot be looked at"))?;
+    let seen = seen.ok_or_else(|| Failure {
+        text: format!(
+            "{} is for the task {}; only taught packages (task anomaly) have a heat map",
+            args.package,
+            package.manifest().task.name()
+        ),
+        code: USAGE,
+    })?;
+    seen.write_over(&picture, &args.out).map_err(at("--out"))?;
+    let verdict = if seen.score >= 0.5 { "at or above" } else { "below" };
+    say(&format!("score {:.3}, {verdict} the package's threshold of 0.5; map in {}", seen.score, args.out.display()))
+}
+
+/// What to write into the settings to use a package, or how to bring it to where packages lie.
+pub(super) fn shown_as_package(folder: &Path) -> String {
+    format!("[model] package = \"{}\" uses it; `jidoka model eval --package {} --data DIR` measures it", folder.display(), folder.display())
+}
+
 fn folder_of(package: &str) -> Result<PathBuf, Failure> {
     let refuse = |text: String| Err(Failure { text, code: USAGE });
     let shown = |folders: &[PathBuf]| folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -235,6 +259,9 @@ fn open(folder: &Path, trusted: &[PublicKey]) -> Result<Package, Failure> {
 }
 
 fn load(package: &Package, clock: MonoClock) -> Result<Detector, Failure> {
-    let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
-    Ok(Detector::load(&runtime, package, clock).map_err(at("the package is refused"))?)
+    Ok(Detector::load(&runtime()?, package, clock).map_err(at("the package is refused"))?)
+}
+
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Ok(Runtime::find().map_err(at("ONNX Runtime"))?)
 }
