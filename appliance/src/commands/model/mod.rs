@@ -172,7 +172,7 @@ fn proof(proved: &Proved) -> String {
 
 fn add(args: &ModelAdd) -> Result<(), Failure> {
     let package = open(&args.folder, &args.trusted)?;
-    let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
+    let runtime = runtime()?;
     let clock: MonoClock = Arc::new(thread_cpu_micros);
     let (_, _, choice) = choose(&runtime, &package, None, None, &clock).map_err(at("the package is refused"))?;
     let name = &package.model().package;
@@ -207,7 +207,7 @@ fn sign(args: &ModelSign) -> Result<(), Failure> {
 fn cut(args: &ModelCut) -> Result<(), Failure> {
     let clock: MonoClock = Arc::new(thread_cpu_micros);
     let folder = folder_of(&args.package)?;
-    let runtime = Runtime::find().map_err(at("ONNX Runtime"))?;
+    let runtime = runtime()?;
     let ratio = vision_models::cut::cut_package(&runtime, &folder, &args.to, &clock).map_err(at("nothing was cut"))?;
     let package = open(&args.to, &[])?;
     say(&format!(
@@ -220,7 +220,7 @@ fn cut(args: &ModelCut) -> Result<(), Failure> {
 }
 
 fn look(args: &ModelLook) -> Result<(), Failure> {
-    let package = open(&folder_of(&args.package)?)?;
+    let package = open(&folder_of(&args.package)?, &[])?;
     let picture = Picture::read(&args.image).map_err(at("--image"))?;
     let seen = vision_models::anomaly::look(&runtime()?, &package, &picture).map_err(at("the picture cannot be looked at"))?;
     let seen = seen.ok_or_else(|| Failure {
