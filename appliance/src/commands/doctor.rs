@@ -5,19 +5,23 @@
 use super::{Failure, say};
 use crate::cli::Doctor;
 use crate::clock::Clock;
-use crate::config::{LinkSettings, ServerPort, Settings};
+use crate::config::{CameraSource, LinkSettings, LiveSource, ServerPort, Settings};
 use crate::doctor::{Finding, State, examine, table};
-use crate::pipeline::rig::Rig;
+use crate::pipeline::rig::{self, Rig};
 use crate::pipeline::see::chain;
 use crate::pipeline::{LineError, at, modbus, runtime};
 use plc_bridge::watch::{Board, Watcher};
+use station::piece::PieceId;
 use station::reading::Quality;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use vision_models::camera::{Camera as _, Layout, Watched};
+use vision_models::frame::MonoClock;
 
 /// A PLC counts its heartbeat at least every 250 ms (JMAP v1); two looks this far apart must differ.
 const HEARTBEAT_MILLIS: u64 = 400;
@@ -27,6 +31,10 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
     let settings = Settings::load(&args.config)?;
     let clock = Clock::new();
     let mut probes: Vec<Box<dyn Fn() -> Finding + '_>> = vec![Box::new(|| eyes(&settings))];
+    if let CameraSource::Live(source) = &settings.camera.source {
+        let (name, contrast_min) = (&settings.camera.name, settings.camera.contrast_min);
+        probes.push(Box::new(move || camera_sees(name, contrast_min, source, clock)));
+    }
     if let Some(plc) = &settings.plc {
         probes.extend(serial_device(&plc.link).map(|probe| Box::new(probe) as Box<dyn Fn() -> Finding>));
         probes.push(Box::new(|| partner(&settings, clock)));
@@ -74,6 +82,38 @@ fn eyes(settings: &Settings) -> Finding {
             }
         }
         Err(error) => Finding::fail("camera and model", chain(&error), "mend what is named; scripts/onnxruntime.sh fetches the runtime"),
+    }
+}
+
+/// A live camera: opens it and takes one picture.
+fn camera_sees(name: &str, contrast_min: u8, source: &LiveSource, clock: Clock) -> Finding {
+    let what = format!("camera {name}");
+    let program = rig::program(source);
+    if !program.is_file() {
+        let mend = "install jidoka-camera beside jidoka (cargo build -p camera-driver), or name it in camera.program";
+        return Finding::fail(what, format!("there is no program {}", program.display()), mend);
+    }
+    let mono: MonoClock = Arc::new(move || clock.mono_micros());
+    let looked = rig::open_live(name, source, &mono).and_then(|(camera, keeper, pool)| {
+        let named = name.to_owned();
+        let kept = crate::pipeline::spawn("camera", move || rig::keep(keeper, &named))?;
+        let at_most = Duration::from_millis(source.open_deadline_millis * 2);
+        let open = camera.wait_open(at_most);
+        let mut camera = Watched::new(camera).with_contrast_min(contrast_min);
+        let picture = open.and_then(|()| camera.grab(PieceId(0), &pool)).map_err(at("no picture"));
+        let seen = picture
+            .map(|frame| (Layout { width: frame.width(), height: frame.height(), format: frame.format() }, frame.shot().capture_micros));
+        drop(camera);
+        crate::pipeline::join(kept, &mut Vec::new());
+        seen
+    });
+    match looked {
+        Ok((layout, micros)) => Finding::ok(what, format!("a picture of {layout} in {} us", micros)),
+        Err(error) => Finding::fail(
+            what,
+            chain(&error),
+            "nothing, if the station is running: a camera has one master; else look at cable, power and light, and at [camera]",
+        ),
     }
 }
 

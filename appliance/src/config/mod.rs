@@ -7,6 +7,7 @@
 //! has a default that is not written in the file (policy, thresholds' source, deadlines, gate, limits are required keys);
 //! units stand in the keys; paths are absolute or relative to the folder of the file.
 
+mod camera;
 mod plc;
 mod problem;
 mod raw;
@@ -15,6 +16,7 @@ mod template;
 mod tests;
 mod validate;
 
+pub use camera::{CameraSettings, CameraSource, LiveSource};
 pub use plc::{
     HandshakeSettings, LinkSettings, PayloadSettings, PayloadSource, PlcSettings, ServerPort, ServerSettings, SourceSettings, TagSettings,
     WriteAllowed,
@@ -93,45 +95,11 @@ struct Origin {
     places: BTreeMap<String, usize>,
 }
 
-/// `[camera]`
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CameraSettings {
-    /// Its name in records; 1 to 7 lower-case letters and digits, so that it fits into a thread's name.
-    pub name: String,
-    /// What delivers the frames.
-    pub source: CameraSource,
-    /// Pictures per second of a line without triggers; `None`: one picture per trigger of the PLC.
-    pub free_run_per_second: Option<f64>,
-}
-
 /// `[gauge]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GaugeSettings {
     /// The plan's file. `plan`
     pub plan: PathBuf,
-}
-
-/// What delivers frames.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum CameraSource {
-    /// Boards drawn by the generator of the demonstration line.
-    Generated {
-        /// The same seed draws the same boards.
-        seed: u64,
-        /// Share of boards with a defect, 0…1.
-        bad_share: f64,
-    },
-    /// Pictures from a folder, one per trigger.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Pictures of a folder that are all read into memory before the line starts, again and again: for measuring.
-    Replay {
-        /// The folder.
-        path: PathBuf,
-    },
 }
 
 /// `[model]`

@@ -99,6 +99,8 @@ fn demo_text(places: &DemoPlaces) -> Result<String, TemplateError> {
             edits.comment_out("camera.seed")?;
             edits.comment_out("camera.bad_share")?;
         }
+        // A demonstration knows its pieces beforehand.
+        CameraSource::Live(_) => return Err(TemplateError::Sample("of a demonstration with a live camera".to_owned())),
     }
     let mut package = quoted(&path_text(&places.package)?);
     if let Some(library) = &places.onnxruntime {

@@ -513,3 +513,39 @@ fn a_free_running_line_with_real_time_priority_is_what_the_file_says() {
     let told = parse(&wrong).expect_err("two problems").to_string();
     assert!(told.contains("realtime.priority") && told.contains("camera.free_run_per_second"), "{told}");
 }
+
+/// The sample with a live camera in place of the drawn boards.
+fn live(keys: &str) -> String {
+    sample_with(&[("kind = \"generated\"", keys)]).replace("\nseed = 7\n", "\n").replace("\nbad_share = 0.08\n", "\n")
+}
+
+const GIGE: &str = "kind = \"gige\"\ncamera = \"192.168.7.20\"\ntrigger = \"software\"\nwidth_pixels = 1280\nheight_pixels = 1024\nframe_deadline_millis = 200";
+
+#[test]
+fn a_live_camera_is_read_with_its_deadlines() {
+    let settings = parse(&live(GIGE)).expect("a GigE camera is valid");
+    let CameraSource::Live(camera) = &settings.camera.source else { panic!("{:?}", settings.camera) };
+    assert_eq!((camera.width_pixels, camera.height_pixels, camera.frame_deadline_millis), (1280, 1024, 200));
+    assert_eq!((camera.open_deadline_millis, camera.reconnect_max_millis, settings.camera.contrast_min), (2000, 500, 8));
+}
+
+#[test]
+fn a_camera_that_cannot_be_meant_is_told() {
+    let told = |keys: &str| parse(&live(keys)).map(|_| ()).unwrap_err().to_string();
+    let rtsp = |more: &str| {
+        format!("kind = \"rtsp\"\ntrigger = \"free_run\"\ndelay_millis = 80\n{more}\n{}", &GIGE[GIGE.find("width").expect("a width")..])
+    };
+    parse(&live(&rtsp("url = \"rtsp://10.0.0.5:554/s\""))).expect("a stream is valid");
+    let text = told(&rtsp("url = \"rtsp://me:sesame@10.0.0.5/s\""));
+    assert!(text.contains("camera.url") && text.contains("password_file") && !text.contains("sesame"), "{text}");
+    let text = told(&rtsp("url = \"rtsp://10.0.0.5/s\"\nuser = \"me\""));
+    assert!(text.contains("user and password_file belong together"), "{text}");
+    let text = told(&rtsp("url = \"rtsp://10.0.0.5/s\"").replace("\"free_run\"\ndelay_millis = 80", "\"software\""));
+    assert!(text.contains("camera.trigger: this kind of camera cannot be triggered so"), "{text}");
+    let text = told(&GIGE.replace("\"software\"", "\"free_run\""));
+    assert!(text.contains("camera.delay_millis: missing"), "{text}");
+    let text = told(&format!("{GIGE}\ndelay_millis = 80"));
+    assert!(text.contains("camera.delay_millis: unknown key"), "{text}");
+    let text = told(&GIGE.replace("1280", "12800"));
+    assert!(text.contains("camera.width_pixels: 12800 is out of range"), "{text}");
+}

@@ -2,6 +2,7 @@
 //!
 //! Every reader asks for all of its keys before it gives up on one of them, so that all problems are told.
 
+mod camera;
 pub(super) mod payload;
 mod plan;
 mod plc;
@@ -12,8 +13,8 @@ mod writes;
 use super::problem::{Problem, Problems};
 use super::raw::{Section, Sheet, nearest};
 use super::{
-    BackendName, BackendSettings, CameraSettings, CameraSource, GaugeSettings, ImageSettings, Language, LogLevel, ModelSettings, Origin,
-    PageSettings, PanelSettings, Realtime, RecipeSettings, Settings, ThresholdSource,
+    BackendName, BackendSettings, GaugeSettings, ImageSettings, Language, LogLevel, ModelSettings, Origin, PageSettings, PanelSettings,
+    Realtime, RecipeSettings, Settings, ThresholdSource,
 };
 use station::recipe::DefectClass;
 use station::record::Identity;
@@ -42,7 +43,7 @@ pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings
 fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let identity = identity(&root.section("station"));
     let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
-    let camera = camera(&root.section("camera"), folder);
+    let camera = camera::camera(&root.section("camera"), folder);
     let model = model(&root.section("model"), folder);
     let recipe_section = root.section("recipe");
     let recipe = recipe(&recipe_section);
@@ -137,38 +138,6 @@ fn is_sgtin_base(text: &str) -> bool {
 /// A path, relative ones taken from `folder`.
 fn path(section: &Section<'_>, key: &'static str, form: &str, folder: &Path) -> Option<PathBuf> {
     section.text(key, form).map(|path| folder.join(path))
-}
-
-/// What delivers frames.
-#[derive(Clone, Copy)]
-enum Kind {
-    Generated,
-    Folder,
-    Replay,
-}
-
-fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
-    let name = section.text("name", "1 to 7 lower-case letters and digits, for example \"cam0\"");
-    let fits = |name: &&str| name.len() <= 7 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if name.is_some_and(|name| !fits(&name)) {
-        section.wrong("name", "this does not fit into the name of a thread", "write 1 to 7 lower-case letters and digits");
-    }
-    let source = match section.choice("kind", &[("generated", Kind::Generated), ("folder", Kind::Folder), ("replay", Kind::Replay)]) {
-        Some(Kind::Generated) => {
-            let seed = section.whole("seed", 0..=i64::MAX).map(i64::unsigned_abs);
-            let bad_share = section.real("bad_share", 0.0..=1.0);
-            Some(CameraSource::Generated { seed: seed?, bad_share: bad_share? })
-        }
-        Some(Kind::Folder) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Folder { path }),
-        Some(Kind::Replay) => path(section, "path", "the folder of pictures", folder).map(|path| CameraSource::Replay { path }),
-        None => {
-            section.open_ended();
-            None
-        }
-    };
-    let free_run_per_second =
-        if section.has("free_run_per_second") { section.real("free_run_per_second", 0.01..=1000.0).map(Some) } else { Some(None) };
-    Some(CameraSettings { name: name.filter(fits)?.to_owned(), source: source?, free_run_per_second: free_run_per_second? })
 }
 
 fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {

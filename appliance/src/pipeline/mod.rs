@@ -47,7 +47,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-use vision_models::frame::FramePool;
 use web_ui::Refused;
 
 /// Triggers that wait for the camera; one slot costs 16 bytes. Full: the piece is a hold (`queue_full`).
@@ -56,8 +55,8 @@ const TRIGGERS: usize = 8;
 const SHOTS: usize = 4;
 /// Frames that wait to become pictures; one slot costs a frame. Full: the picture is shed.
 const LOOKED: usize = 4;
-/// Frame buffers: every slot above, one in each thread's hands, one that the page may ask for, and one spare.
-const FRAMES: usize = SHOTS + LOOKED + 5;
+/// Frame buffers: every slot above, one in each thread's hands, one that the page may ask for, a live camera's newest, and one spare.
+const FRAMES: usize = SHOTS + LOOKED + 7;
 /// Events that wait for the judge; one slot costs some 200 bytes. Full: the event is lost and logged, the piece becomes a hold.
 const INPUTS: usize = 1024;
 /// Commands that wait for the PLC thread; one slot costs some 100 bytes. Full: the line is stopped (`plc_link`).
@@ -247,12 +246,11 @@ impl Flow {
             free_run,
             realtime,
         } = self;
-        let Rig { camera, frame_bytes, before_grab, detector, measuring, .. } = rig;
+        let Rig { camera, pool, keeper, before_grab, detector, measuring, .. } = rig;
         let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
         let (shots_tx, shots) = bounded::<Shot>(SHOTS);
         let reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
         let plc = runtime()?;
-        let pool = FramePool::new(FRAMES, frame_bytes);
         let name: Arc<str> = camera.name().into();
         let (of_infer, of_store) = (to_judge.clone(), to_judge.clone());
         let told = see::Told { judge: to_judge, plc: to_plc };
@@ -262,15 +260,21 @@ impl Flow {
         };
         let capture = see::Capture { camera, before_grab, pool, clock, pace, shots: shots_tx, told };
         let (infer_meter, store_meter) = (Arc::clone(&meter), meter);
-        Ok(vec![
+        let kept = Arc::clone(&name);
+        let mut flow = vec![
             spawn_hot("plc", realtime, move || {
                 plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), self::told(stop)));
             })?,
             spawn_hot("capture", realtime, move || capture.run())?,
+        ];
+        // It ends when the capture thread has dropped its camera.
+        flow.extend(keeper.map(|keeper| spawn("camera", move || rig::keep(keeper, &kept))).transpose()?);
+        flow.extend([
             spawn("infer-0", move || see::infer(detector, measuring.as_ref(), &name, &infer_meter, &shots, &of_infer, &looked))?,
             spawn_hot("judge", realtime, move || judge.run(inputs))?,
             spawn("store", move || keep::keep(&store, clock, &store_meter, &entries, &of_store))?,
-        ])
+        ]);
+        Ok(flow)
     }
 }
 
@@ -295,7 +299,8 @@ impl Line {
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
 
         let gallery = Arc::new(Gallery::new(store.images(), has_page));
-        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery));
+        let eyes = rig.camera.counters();
+        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery), eyes);
         let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
         let setup_code = page.as_ref().and_then(|served| served.page.setup_code());

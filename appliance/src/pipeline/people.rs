@@ -13,6 +13,7 @@ use station::units::Digest;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use vision_models::camera::CameraCounters;
 use web_ui::health::{Health, LatencyView, Part, PartState, UploadView};
 use web_ui::{Picture, Pictures, Records};
 
@@ -84,6 +85,7 @@ pub struct Board {
     data: PathBuf,
     budget_micros: u64,
     camera: String,
+    eyes: Option<Arc<CameraCounters>>,
 }
 
 impl Board {
@@ -96,10 +98,11 @@ impl Board {
         deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
         simulated: bool,
         gallery: Arc<Gallery>,
+        eyes: Option<Arc<CameraCounters>>,
     ) -> Self {
         let budget_micros = settings.recipe.verdict_deadline.0;
         let (data, camera) = (settings.data_directory.clone(), settings.camera.name.clone());
-        Self { clock, meter, deliveries, simulated, gallery, data, budget_micros, camera }
+        Self { clock, meter, deliveries, simulated, gallery, data, budget_micros, camera, eyes }
     }
 
     /// The health of the appliance, given what the line shows.
@@ -137,12 +140,15 @@ impl Board {
     }
 
     fn camera(&self, snapshot: &Snapshot) -> Part {
+        let counts = self.eyes.as_ref().map(|eyes| eyes.look()).unwrap_or_default();
+        let of = |what: &str| format!("{}: {what}", self.camera);
         match snapshot.pieces.last() {
-            None => Part { state: PartState::Unknown, detail: format!("{}: no piece yet", self.camera) },
+            _ if counts.trouble.is_some() => Part { state: PartState::Bad, detail: of(&counts.to_string()) },
+            None => Part { state: PartState::Unknown, detail: of("no piece yet") },
             Some(piece) if piece.reason.contains("camera_") => {
-                Part { state: PartState::Bad, detail: format!("{}: {}", self.camera, piece.reason) }
+                Part { state: PartState::Bad, detail: of(&format!("{}; {counts}", piece.reason)) }
             }
-            Some(_) => Part { state: PartState::Good, detail: self.camera.clone() },
+            Some(_) => Part { state: PartState::Good, detail: of(&counts.to_string()) },
         }
     }
 

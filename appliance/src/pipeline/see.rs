@@ -105,6 +105,13 @@ impl Capture {
         let Trigger { piece, acquisition, at_micros, retain } = trigger;
         let Self { camera, before_grab, pool, clock, shots, told, .. } = self;
         before_grab(piece);
+        // A picture that is taken now would show the piece after it.
+        let waited = clock.mono_micros().saturating_sub(at_micros);
+        if let Some(patience) = camera.patience_micros().filter(|patience| waited > *patience) {
+            tracing::warn!(%piece, waited_micros = waited, patience_micros = patience, "the trigger is too old for a picture");
+            miss(judge, piece, acquisition, MissReason::CameraLost);
+            continue;
+        }
         match camera.grab(piece, pool) {
             Ok(frame) => {
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
