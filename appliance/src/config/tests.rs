@@ -89,7 +89,7 @@ fn an_unknown_key_is_told_with_what_was_probably_meant() {
     check(&[("[images]", "[imagse]")], &["@[imagse]@: imagse: unknown key (mend: did you mean `images`?)"]);
     check(
         &[("seed = 7", "seed = 7\ncolour = \"red\"")],
-        &["@colour@: camera.colour: unknown key (mend: remove it; here belong `bad_share`, `kind`, `name`, `seed`)"],
+        &["@colour@: camera.colour: unknown key (mend: remove it; here belong `bad_share`, `contrast_min`, `kind`, `name`, `seed`)"],
     );
 }
 
@@ -140,7 +140,9 @@ fn a_wrong_type_or_range_is_told_where_it_stands() {
     check(&[("word_swap = false", "word_swap = 0")], &["@word_swap = 0@: plc.word_swap: an integer is here (mend: write true or false)"]);
     check(
         &[("kind = \"generated\"", "kind = \"usb\"")],
-        &["@\"usb\"@: camera.kind: `usb` is not known here (mend: write \"generated\" or \"folder\" or \"replay\")"],
+        &[
+            "@\"usb\"@: camera.kind: `usb` is not known here (mend: write \"generated\" or \"folder\" or \"replay\" or \"video\" or \"v4l2\" or \"rtsp\" or \"gige\" or \"simulated\")",
+        ],
     );
     check(&[("line = \"SMT 2\"", "line = \" \"")], &["@line = \" \"@: station.line: the text is empty (mend: write the name of the line)"]);
     check(

@@ -11,7 +11,7 @@ use station::piece::PieceId;
 use station::recipe::DefectClass;
 use std::path::PathBuf;
 use std::sync::Arc;
-use vision_models::boards::{BOARD_SIDE, BoardSettings, Boards};
+use vision_models::boards::{BoardSettings, Boards};
 use vision_models::camera::live::{Keeper, LiveCamera, LiveSettings, live};
 use vision_models::camera::wire::Order;
 use vision_models::camera::{BoardFolder, Camera, CameraFaults, GeneratedBoards, GroundTruth, Replay, Watched};
@@ -100,15 +100,6 @@ struct Opened {
     pool: FramePool,
     keeper: Option<Keeper>,
     truth: Arc<dyn GroundTruth>,
-}
-
-/// Nothing is known of the pieces before a live camera.
-struct Unknown;
-
-impl GroundTruth for Unknown {
-    fn truth(&self, _: PieceId) -> Vec<vision_models::score::TruthBox> {
-        Vec::new()
-    }
 }
 
 fn open_camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &MonoClock) -> Result<Opened, LineError> {

@@ -109,8 +109,8 @@ impl Capture {
         let waited = clock.mono_micros().saturating_sub(at_micros);
         if let Some(patience) = camera.patience_micros().filter(|patience| waited > *patience) {
             tracing::warn!(%piece, waited_micros = waited, patience_micros = patience, "the trigger is too old for a picture");
-            miss(judge, piece, acquisition, MissReason::CameraLost);
-            continue;
+            miss(&told.judge, piece, acquisition, MissReason::CameraLost);
+            return Ok(());
         }
         match camera.grab(piece, pool) {
             Ok(frame) => {

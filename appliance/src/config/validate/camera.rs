@@ -144,7 +144,7 @@ fn device(section: &Section<'_>, kind: Kind, folder: &Path) -> Option<Device> {
             let script = section.optional_text("script", "a file whose first word is how it misbehaves");
             Some(Device::Simulated { interval_millis: interval_millis?, script: script?.map(|path| folder.join(path)) })
         }
-        Kind::Generated | Kind::Folder => None,
+        Kind::Generated | Kind::Folder | Kind::Replay => None,
     }
 }
 

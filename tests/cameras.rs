@@ -1,0 +1,129 @@
+//! A live camera on a running line: while it is ill no piece passes, and when it is well again pieces pass again.
+//!
+//! The real programs `jidoka` and `jidoka-camera`, the simulated PLC in this process. The camera program has no
+//! device and misbehaves when told. The thresholds let every picture pass that is looked at, so that a pass is proof of a look and no more.
+
+#![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
+
+use line_tests::binary::Running;
+use plc_bridge::sim::{Observed, Pace, Sim, SimHandle, SimSettings};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+const PIECES_PER_MINUTE: f64 = 300.0;
+/// Pieces that come while the camera is ill.
+const ILL_PIECES: u32 = 5;
+/// What would stop this line for what its camera suffers.
+const LENIENT: &[(&str, &str)] = &[
+    ("consecutive_rejects", "1000"),
+    ("reject_rate_window", "1000"),
+    ("reject_rate_max", "999"),
+    ("camera_misses", "1000"),
+    ("deadline_window", "1000"),
+    ("deadline_misses_max", "999"),
+    ("unconfirmed_rejects", "1000"),
+    ("stop_rules", "{}"),
+    ("request_timeout_millis", "450"),
+    ("plc_heartbeat_timeout_millis", "10000"),
+];
+const CLASSES: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-hole"];
+
+fn set(text: &str, key: &str, value: &str) -> String {
+    let start = format!("{key} = ");
+    assert!(text.lines().any(|line| line.starts_with(&start)), "the settings have no {key}");
+    text.lines().map(|line| if line.starts_with(&start) { format!("{start}{value}\n") } else { format!("{line}\n") }).collect()
+}
+
+/// A PLC, and settings with a camera instead of drawn boards.
+struct Floor {
+    plc: SimHandle,
+    runtime: Runtime,
+    folder: TempDir,
+}
+
+impl Floor {
+    fn new(camera: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let settings = SimSettings { pace: Pace::Paced { pieces_per_minute: PIECES_PER_MINUTE }, ..SimSettings::default() };
+        let sim = runtime.block_on(Sim::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), settings)).unwrap();
+        let (plc, address) = (sim.handle(), sim.local_addr().to_string());
+        runtime.spawn(sim.run(std::future::pending()));
+        let dir = folder.path().to_str().unwrap();
+        let mut writer = Running::start(&["demo", "--write-config", dir, "--plc-listen", &address, "--listen", "127.0.0.1:0"]);
+        assert!(writer.wait(DEADLINE).success(), "{}", writer.stderr());
+        let text = fs::read_to_string(folder.path().join("jidoka.toml")).unwrap();
+        let text = LENIENT.iter().fold(text, |text, (key, value)| set(&text, key, value));
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-models/packages/pcb/golden/good_golden.png");
+        let rest = "width_pixels = 640\nheight_pixels = 640\nframe_deadline_millis = 150\ntrigger = \"software\"";
+        let live = format!("{camera}\n{rest}\ngolden = {golden:?}");
+        let thresholds: String = CLASSES.iter().map(|class| format!("{class} = 1.0\n")).collect();
+        let text: String = text.lines().filter(|line| !line.starts_with("seed = ") && !line.starts_with("bad_share = ")).fold(
+            String::new(),
+            |text, line| match line {
+                line if line.starts_with("kind = \"generated\"") => format!("{text}{live}\n"),
+                "[model.threshold]" => format!("{text}{line}\n{thresholds}"),
+                line => format!("{text}{line}\n"),
+            },
+        );
+        fs::write(folder.path().join("jidoka.toml"), text).unwrap();
+        Self { plc, runtime, folder }
+    }
+
+    fn config(&self) -> String {
+        self.folder.path().join("jidoka.toml").display().to_string()
+    }
+
+    fn wait(&self, what: &str, line: &Running, mut wanted: impl FnMut(&Observed) -> bool) -> Observed {
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until && line.is_running() {
+            let seen = self.runtime.block_on(async { timeout(LOOK_AFTER, self.plc.wait_until(&mut wanted)).await });
+            if let Ok(seen) = seen {
+                return seen;
+            }
+        }
+        panic!("{what}: it never came to that\n{:#?}\n{}", self.plc.observe(), line.stderr())
+    }
+
+    /// The camera is becoming ill: from the first piece that it fails on nothing passes. Then `heal` heals it, and pieces pass.
+    /// What came before that piece was still seen: the camera takes a moment to read how it is to misbehave.
+    fn endure(&self, what: &str, line: &Running, heal: impl FnOnce()) {
+        let held = self.plc.observe().rejected_ids.len();
+        let first = self.wait(what, line, |seen| seen.rejected_ids.len() > held).triggered;
+        let last = self.wait(what, line, |seen| seen.triggered >= first + ILL_PIECES).triggered;
+        heal();
+        let seen = self.wait(what, line, |seen| seen.passed_ids.iter().any(|piece| *piece > last));
+        let passed: Vec<_> = seen.passed_ids.iter().filter(|piece| (first + 1..=last).contains(piece)).collect();
+        assert!(passed.is_empty(), "{what}: pieces {passed:?} passed although nobody saw them\n{}", line.stderr());
+    }
+}
+
+#[test]
+fn no_piece_passes_while_the_camera_is_ill() {
+    let scripts = tempfile::tempdir().unwrap();
+    let script = scripts.path().join("script");
+    let say = |mode: &str| {
+        let next = scripts.path().join("next");
+        fs::write(&next, mode).and_then(|()| fs::rename(&next, &script)).unwrap();
+    };
+    say("well");
+    let floor = Floor::new(&format!("kind = \"simulated\"\nscript = {script:?}"));
+    let config = floor.config();
+    let mut check = Running::start(&["check", "--config", &config]);
+    assert!(check.wait(DEADLINE).success(), "{}", check.stderr());
+    let mut line = Running::start(&["run", "--config", &config]);
+    floor.wait("a well camera", &line, |seen| seen.passed_ids.len() >= 3);
+    for ill in ["pulled", "hang", "crash", "stale", "black", "size", "slow 900"] {
+        say(ill);
+        floor.endure(ill, &line, || say("well"));
+    }
+    assert!(line.terminate(DEADLINE).success(), "{}", line.stderr());
+    assert!(line.stderr().contains("the camera is away"), "{}", line.stderr());
+}
