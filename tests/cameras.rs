@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
 
 use line_tests::binary::Running;
+use line_tests::settings::{LENIENT, set};
 use plc_bridge::sim::{Observed, Pace, Sim, SimHandle, SimSettings};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,26 +21,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 const PIECES_PER_MINUTE: f64 = 300.0;
 /// Pieces that come while the camera is ill.
 const ILL_PIECES: u32 = 5;
-/// What would stop this line for what its camera suffers.
-const LENIENT: &[(&str, &str)] = &[
-    ("consecutive_rejects", "1000"),
-    ("reject_rate_window", "1000"),
-    ("reject_rate_max", "999"),
-    ("camera_misses", "1000"),
-    ("deadline_window", "1000"),
-    ("deadline_misses_max", "999"),
-    ("unconfirmed_rejects", "1000"),
-    ("stop_rules", "{}"),
-    ("request_timeout_millis", "450"),
-    ("plc_heartbeat_timeout_millis", "10000"),
-];
 const CLASSES: [&str; 6] = ["open", "short", "mousebite", "spur", "copper", "pin-hole"];
-
-fn set(text: &str, key: &str, value: &str) -> String {
-    let start = format!("{key} = ");
-    assert!(text.lines().any(|line| line.starts_with(&start)), "the settings have no {key}");
-    text.lines().map(|line| if line.starts_with(&start) { format!("{start}{value}\n") } else { format!("{line}\n") }).collect()
-}
 
 /// A PLC, and settings with a camera instead of drawn boards.
 struct Floor {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "everything in here runs in a test; the lint only knows test functions")]
 
 use line_tests::binary::Running;
+use line_tests::settings::{LENIENT, set};
 use plc_bridge::sim::{Observed, Pace, Sim, SimHandle, SimSettings};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,23 +37,6 @@ const PIECES_PER_MINUTE: f64 = 300.0;
 const IN_FLIGHT_MAX: usize = 1;
 /// Where the status block says whether the line may run, as PLC programs read it: holding register 1001, bit 7.
 const RUN_PERMIT: (u16, u16) = (1001, 1 << 7);
-
-/// Keys of the written settings that would stop this line for what the kills do to it; everything else stays as shipped.
-/// Pieces that were in front of the camera in a kill are holds, and holds count as rejects.
-const LENIENT: &[(&str, &str)] = &[
-    ("consecutive_rejects", "1000"),
-    ("reject_rate_window", "1000"),
-    ("reject_rate_max", "999"),
-    ("camera_misses", "1000"),
-    ("deadline_window", "1000"),
-    ("deadline_misses_max", "999"),
-    ("unconfirmed_rejects", "1000"),
-    // By chance a chart may signal in a run as long as this one, and nobody is here to release the line.
-    ("stop_rules", "{}"),
-    // A crowded machine is not a broken link.
-    ("request_timeout_millis", "450"),
-    ("plc_heartbeat_timeout_millis", "10000"),
-];
 
 /// A sequence of numbers that can be had again by its seed (SplitMix64).
 struct Dice(u64);
@@ -243,13 +227,6 @@ impl Floor {
             }
         }
     }
-}
-
-/// Replaces the value of every line `key = …` of a settings file.
-fn set(text: &str, key: &str, value: &str) -> String {
-    let start = format!("{key} = ");
-    assert!(text.lines().any(|line| line.starts_with(&start)), "the settings have no {key}");
-    text.lines().map(|line| if line.starts_with(&start) { format!("{start}{value}\n") } else { format!("{line}\n") }).collect()
 }
 
 /// Every piece has one record, the backend has each record once, and what passed the gate has a record that says so: all but

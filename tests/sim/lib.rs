@@ -4,4 +4,5 @@
 pub mod binary;
 pub mod link;
 pub mod neighbours;
+pub mod settings;
 pub mod world;
