@@ -1,33 +1,42 @@
 //! GigE Vision (and USB3 Vision) through Aravis.
 //!
 //! Invariants: a picture that did not arrive whole is `Broken` and never sent; the camera forgets a controller that died
-//! within `HEARTBEAT_MILLIS`, so that its successor can open it; a buffer goes back to the stream before the next is taken.
+//! within `HEARTBEAT_MILLIS`, so that its successor can open it; a camera that has forgotten us is not alive, even if it
+//! answers; numbers of pictures grow although the device's own ones begin again; a buffer goes back to the stream before the
+//! next is taken.
 
 use crate::{Picture, Source, Taken, Trouble};
 use aravis::glib::object::Cast as _;
 use aravis::prelude::*;
-use aravis::{Aravis, Buffer, BufferStatus, Camera, GvStream, GvStreamOption, GvStreamPacketResend, GvStreamSocketBuffer, Stream};
+use aravis::{
+    Aravis, Buffer, BufferStatus, Camera, GvDevice, GvStream, GvStreamOption, GvStreamPacketResend, GvStreamSocketBuffer, Stream,
+};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vision_models::camera::wire::{Device, Order, TriggerMode};
 use vision_models::frame::PixelFormat;
 
 /// Buffers that the stream may fill while one is on its way to the appliance.
 const BUFFERS: usize = 4;
-/// A camera that hears nothing from its controller for this long lets the next one in (GigE Vision 2.0, GVCP heartbeat).
-/// Several times as long as `POKE`, and little enough that the line has its camera back within two seconds.
-const HEARTBEAT_MILLIS: u32 = 1200;
+/// A camera that hears nothing from its controller for this long lets the next one in: the least that the standard allows
+/// (GigE Vision 2.0, GVCP heartbeat), so that the line soon has its camera back after a program that was ended. More than three
+/// times as long as `POKE`, and longer than a program may be silent before the appliance ends it.
+const HEARTBEAT_MILLIS: u32 = 500;
 /// Bootstrap register of that time (GigE Vision 2.0, table of bootstrap registers: Heartbeat Timeout).
 const HEARTBEAT_REGISTER: u64 = 0x0938;
 /// Bootstrap register that says who controls the device: every device has it, and reading it is the controller's heartbeat.
 const CONTROL_REGISTER: u64 = 0x0A00;
+/// Its bits that say that somebody has control: exclusive access, control access.
+const CONTROLLED: u32 = 0b11;
 /// UDP port of GVCP.
 const CONTROL_PORT: u16 = 3956;
 /// A GVCP packet that asks a device who it is (GigE Vision 2.0: key, flag "answer", DISCOVERY_CMD, no payload, number 1).
 const WHO_ARE_YOU: [u8; 8] = [0x42, 0x01, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01];
 /// How often a device is asked that does not answer.
 const KNOCK: Duration = Duration::from_millis(100);
+/// How long it is asked before the reason is told. The program is then started again, and asks on.
+const KNOCKS: Duration = Duration::from_millis(1000);
 /// What a starved receiver needs to lose no packet: some pictures.
 const SOCKET_BUFFER_BYTES: i32 = 8 << 20;
 /// A packet is given up this long after its neighbours, in microseconds.
@@ -35,22 +44,51 @@ const PACKET_TIMEOUT_MICROS: u32 = 100_000;
 /// A picture is given up this long after its last packet, in microseconds.
 const RETENTION_MICROS: u32 = 200_000;
 
+/// How long the picture is waited for that proves the way from the camera to here, besides its exposure.
+const PROOF: Duration = Duration::from_millis(1200);
+/// How many of them may arrive in part.
+const PROOFS: usize = 3;
+
 /// An open camera.
 pub struct Gige {
     camera: Camera,
     stream: Stream,
     is_gv: bool,
     layout: (u32, u32, PixelFormat),
+    numbers: Numbers,
     /// The buffer whose picture was given out last.
     lent: Option<Buffer>,
     _library: Aravis,
 }
 
-fn format_name(format: PixelFormat) -> &'static str {
+/// The names of a format: that of today's naming convention, and that of cameras from before 2012.
+const fn format_names(format: PixelFormat) -> &'static [&'static str] {
     match format {
-        PixelFormat::Mono8 => "Mono8",
-        PixelFormat::Rgb8 => "RGB8",
-        PixelFormat::Bgr8 => "BGR8",
+        PixelFormat::Mono8 => &["Mono8"],
+        PixelFormat::Rgb8 => &["RGB8", "RGB8Packed"],
+        PixelFormat::Bgr8 => &["BGR8", "BGR8Packed"],
+    }
+}
+
+/// Numbers of pictures that grow for ever, from those of a device that count to 65535 and begin again at 1 (GigE Vision 2.0:
+/// 16-bit block number; devices with 64-bit numbers never begin again).
+#[derive(Debug, Default)]
+struct Numbers {
+    last: u64,
+    rounds: u64,
+}
+
+impl Numbers {
+    /// Numbers of one round.
+    const ROUND: u64 = 1 << 16;
+
+    fn grown(&mut self, number: u64) -> u64 {
+        // Less than half a round back is a picture that was overtaken, not a new round.
+        if number < Self::ROUND && self.last < Self::ROUND && number + Self::ROUND / 2 < self.last {
+            self.rounds += 1;
+        }
+        self.last = number;
+        self.rounds * Self::ROUND + number
     }
 }
 
@@ -66,6 +104,11 @@ impl Gige {
         let library = Aravis::initialize().map_err(|_| Trouble("Aravis was opened twice".to_owned()))?;
         let camera = Camera::new(Some(name)).map_err(|error| Trouble::of(&format!("there is no camera {name}"), error))?;
         let is_gv = camera.is_gv_device();
+        let gv = camera.device().and_then(|device| device.downcast::<GvDevice>().ok());
+        if gv.is_some_and(|gv| !gv.is_controller()) {
+            return Err(Trouble(format!("camera {name} obeys another program (a camera has one master)")));
+        }
+        set_format(&camera, order.format)?;
         configure(&camera, order).map_err(|error| Trouble::of(&format!("camera {name} cannot be set up"), error))?;
         if let Some(exposure) = exposure_micros {
             camera.set_exposure_time(*exposure).map_err(|error| Trouble::of("exposure_micros is refused", error))?;
@@ -78,33 +121,96 @@ impl Gige {
         }
         let layout = layout(&camera, order.format)?;
         let stream = start(&camera).map_err(|error| Trouble::of(&format!("camera {name} gives no stream"), error))?;
-        Ok(Self { camera, stream, is_gv, layout, lent: None, _library: library })
+        let mut opened = Self { camera, stream, is_gv, layout, numbers: Numbers::default(), lent: None, _library: library };
+        if order.trigger == TriggerMode::Software {
+            opened.prove()?;
+        }
+        Ok(opened)
+    }
+
+    /// Takes pictures until one arrives whole. The first one may overflow its socket, which Aravis makes larger when it sees
+    /// a packet, and a camera need not send what was lost again; a network that swallows large packets is found before a
+    /// piece depends on it. No trigger is left behind: its picture would be that of the first piece.
+    fn prove(&mut self) -> Result<(), Trouble> {
+        let exposure = self.camera.exposure_time().ok().and_then(|micros| Duration::try_from_secs_f64(micros / 1e6).ok());
+        let wait = PROOF + exposure.unwrap_or_default();
+        for _ in 0..PROOFS {
+            self.trigger()?;
+            match self.next(wait)? {
+                Taken::Picture(_) => return Ok(()),
+                Taken::Broken => {}
+                Taken::Nothing => {
+                    let what = "the camera answers, but of its pictures nothing arrives: does a firewall let UDP from it through?";
+                    return Err(Trouble(what.to_owned()));
+                }
+            }
+        }
+        let mend = "write a smaller packet_bytes (1400 passes everywhere), or give the kernel larger buffers (net.core.rmem_max)";
+        Err(Trouble(format!("the camera's pictures arrive in part: {mend}")))
     }
 }
 
 /// Waits until the device at `address` answers. Aravis would look for it for seconds and then give up, whereas a device that
-/// comes back answers the next knock. The appliance ends a wait that is too long.
+/// comes back answers the next knock.
 fn knock(address: IpAddr) -> Result<(), Trouble> {
     let local: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let failed = |error: std::io::Error| Trouble::of("no socket to look for the camera", error);
     let socket = UdpSocket::bind((local, 0)).map_err(failed)?;
     socket.set_read_timeout(Some(KNOCK)).map_err(failed)?;
     let mut answer = [0; 512];
+    let begun = Instant::now();
     loop {
         // A port that nobody listens at is told at once, and then there is time to wait.
         let asked = socket.connect((address, CONTROL_PORT)).and_then(|()| socket.send(&WHO_ARE_YOU));
-        match asked.and_then(|_| socket.recv(&mut answer)) {
-            Ok(_) => return Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => std::thread::sleep(KNOCK),
+        let Err(error) = asked.and_then(|_| socket.recv(&mut answer)) else { return Ok(()) };
+        if begun.elapsed() >= KNOCKS {
+            return Err(unreachable(address, &error));
+        }
+        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            std::thread::sleep(KNOCK);
         }
     }
+}
+
+/// What a person can do about a device that does not answer.
+fn unreachable(address: IpAddr, error: &std::io::Error) -> Trouble {
+    let why = match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            "nobody answers: is it powered and connected, and does a firewall let UDP from its port 3956 through?".to_owned()
+        }
+        ErrorKind::ConnectionRefused => {
+            "that machine is there, but it is no GigE Vision camera (nobody listens at UDP port 3956)".to_owned()
+        }
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
+            format!("no network interface of this machine leads there: give one an address of the camera's network ({error})")
+        }
+        _ => error.to_string(),
+    };
+    Trouble(format!("there is no camera at {address}: {why}"))
+}
+
+/// Asks for pictures of this format, or says which ones there are.
+fn set_format(camera: &Camera, format: PixelFormat) -> Result<(), Trouble> {
+    let refused = |name: &&str| camera.set_pixel_format_from_string(name).is_err();
+    if !format_names(format).iter().all(refused) {
+        return Ok(());
+    }
+    let offered = camera.dup_available_pixel_formats_as_strings().unwrap_or_default();
+    let known = [("mono8", PixelFormat::Mono8), ("rgb8", PixelFormat::Rgb8), ("bgr8", PixelFormat::Bgr8)];
+    let has = |format: PixelFormat| offered.iter().any(|name| format_names(format).contains(&name.as_str()));
+    let usable: Vec<_> = known.into_iter().filter(|(_, format)| has(*format)).map(|(key, _)| format!("\"{key}\"")).collect();
+    let mend = if usable.is_empty() {
+        "none of them can be used here".to_owned()
+    } else {
+        format!("write pixel_format = {}", usable.join(" or "))
+    };
+    let name = format_names(format)[0];
+    Err(Trouble(format!("the camera gives no {name}, but {}; {mend}", offered.join(", "))))
 }
 
 fn configure(camera: &Camera, order: &Order) -> Result<(), aravis::glib::Error> {
     let side = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
     camera.set_region(0, 0, side(order.width), side(order.height))?;
-    camera.set_pixel_format_from_string(format_name(order.format))?;
     camera.set_acquisition_mode(aravis::AcquisitionMode::Continuous)?;
     match order.trigger {
         TriggerMode::Software => camera.set_trigger("Software"),
@@ -197,16 +303,20 @@ impl Source for Gige {
         let side = |length: i32| u32::try_from(length).unwrap_or(0);
         let (width, height) = (side(buffer.image_width()), side(buffer.image_height()));
         let stride = self.layout.2.channels() * usize::try_from(width).unwrap_or(0);
-        let (number, device_micros) = (buffer.frame_id(), buffer.timestamp() / 1000);
+        let (number, device_micros) = (self.numbers.grown(buffer.frame_id()), buffer.timestamp() / 1000);
         Ok(Taken::Picture(Picture { width, height, format: self.layout.2, number, device_micros, rows: bytes_of(buffer), stride }))
     }
 
     fn alive(&mut self) -> Result<(), Trouble> {
-        let answer = match self.camera.device().filter(|_| self.is_gv) {
-            Some(device) => device.read_register(CONTROL_REGISTER).map(drop),
-            None => self.camera.region().map(drop),
+        let silent = |error| Trouble::of("the camera does not answer", error);
+        let Some(device) = self.camera.device().filter(|_| self.is_gv) else {
+            return self.camera.region().map(drop).map_err(silent);
         };
-        answer.map_err(|error| Trouble::of("the camera does not answer", error))
+        let (_, control) = device.read_register(CONTROL_REGISTER).map_err(silent)?;
+        if control & CONTROLLED == 0 {
+            return Err(Trouble(format!("the camera has forgotten this machine: it heard nothing of it for {HEARTBEAT_MILLIS} ms")));
+        }
+        Ok(())
     }
 }
 
@@ -214,5 +324,27 @@ impl Drop for Gige {
     fn drop(&mut self) {
         // A camera that is gone cannot be told.
         drop(self.camera.stop_acquisition());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_grow_although_the_camera_begins_again() {
+        let mut numbers = Numbers::default();
+        let given: Vec<_> = [65_533, 65_535, 65_534, 1, 2, 40_000, 65_535, 0].into_iter().map(|number| numbers.grown(number)).collect();
+        assert_eq!(given, [65_533, 65_535, 65_534, 65_537, 65_538, 105_536, 131_071, 131_072]);
+        // 64-bit numbers never begin again.
+        assert_eq!(numbers.grown(1 << 40), (1 << 40) + (2 << 16));
+    }
+
+    #[test]
+    fn a_camera_that_cannot_be_reached_is_told_with_what_to_do() {
+        let told = |kind: ErrorKind| unreachable(IpAddr::from([192, 168, 7, 20]), &kind.into()).0;
+        assert!(told(ErrorKind::TimedOut).contains("192.168.7.20: nobody answers: is it powered and connected"));
+        assert!(told(ErrorKind::ConnectionRefused).contains("no GigE Vision camera"));
+        assert!(told(ErrorKind::NetworkUnreachable).contains("no network interface of this machine leads there"));
     }
 }

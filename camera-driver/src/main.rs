@@ -24,7 +24,7 @@ use vision_models::frame::PixelFormat;
 const LOOK: Duration = Duration::from_millis(5);
 const ALIVE: Duration = Duration::from_millis(ALIVE_MILLIS);
 /// How often a device that delivers pictures is asked all the same: some forget a controller that says nothing.
-const POKE: Duration = Duration::from_millis(300);
+const POKE: Duration = Duration::from_millis(150);
 /// Triggers that wait for their pictures. More means that the device takes none.
 const WAITING_MAX: usize = 64;
 
@@ -146,7 +146,10 @@ fn serve(mut inlet: Inlet, outlet: &mut Outlet) -> Result<(), Trouble> {
         if !is_software || !waiting.is_empty() {
             match source.next(LOOK)? {
                 Taken::Nothing => {}
-                Taken::Broken => drop(waiting.pop_front()),
+                Taken::Broken => {
+                    outlet.broken(waiting.pop_front().unwrap_or(0))?;
+                    said = Instant::now();
+                }
                 Taken::Picture(picture) => {
                     outlet.frame(&picture, waiting.pop_front().unwrap_or(0))?;
                     said = Instant::now();

@@ -112,6 +112,11 @@ impl Outlet {
         self.say(&Header::bare(Kind::Alive, 0))
     }
 
+    /// The picture that answers `trigger` (0: none) was lost on its way.
+    pub fn broken(&mut self, trigger: u64) -> Result<(), Trouble> {
+        self.say(&Header { trigger, given_micros: monotonic_micros(), ..Header::bare(Kind::Broken, 0) })
+    }
+
     /// The program ends.
     pub fn trouble(&mut self, text: &str) -> Result<(), Trouble> {
         let mut end = text.len().min(TEXT_BYTES_MAX);

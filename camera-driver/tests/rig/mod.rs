@@ -61,7 +61,12 @@ impl Rig {
     /// A picture of the next piece.
     pub fn grab(&mut self) -> Result<Frame, CameraError> {
         self.piece += 1;
-        self.camera.as_mut().expect("a camera").grab(PieceId(self.piece), &self.pool)
+        let taken = self.camera.as_mut().expect("a camera").grab(PieceId(self.piece), &self.pool);
+        if matches!(taken, Err(CameraError::Lost { .. })) {
+            // Told at once: pieces that came as fast as that would take the core from what they wait for.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        taken
     }
 
     /// Grabs until a picture comes; how long that took.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  appliance ──▶ program   one line of JSON (`Order`), then 8 bytes per software trigger: its number, never 0
-//!  program ──▶ appliance   `Header` of 56 bytes, then `bytes` of payload: Ready, Frame, Alive, Trouble
+//!  program ──▶ appliance   `Header` of 56 bytes, then `bytes` of payload: Ready, Frame, Broken, Alive, Trouble
 //! ```
 //! Invariants: numbers are little-endian; a header begins with `MAGIC`, so that a stream out of step is found at once; a
 //! header that does not decode ends the connection, and nothing that came with it is a picture.
@@ -107,6 +107,8 @@ pub enum Kind {
     Ready,
     /// A picture.
     Frame,
+    /// The picture that the trigger asked for was taken, but did not arrive whole.
+    Broken,
     /// The device still answers.
     Alive,
     /// Why the program is about to end: UTF-8.
@@ -206,6 +208,7 @@ impl Header {
             2 => Kind::Frame,
             3 => Kind::Alive,
             4 => Kind::Trouble,
+            5 => Kind::Broken,
             code => return Err(WireError::Kind(code)),
         };
         let format = match bytes[5] {
@@ -229,7 +232,7 @@ impl Header {
         match self.kind {
             Kind::Frame => self.format.bytes(self.width, self.height) == Some(bytes),
             Kind::Ready => bytes == 0 && self.format.bytes(self.width, self.height).is_some(),
-            Kind::Alive => bytes == 0,
+            Kind::Alive | Kind::Broken => bytes == 0,
             Kind::Trouble => bytes <= TEXT_BYTES_MAX,
         }
     }
@@ -241,6 +244,7 @@ const fn kind_code(kind: Kind) -> u8 {
         Kind::Frame => 2,
         Kind::Alive => 3,
         Kind::Trouble => 4,
+        Kind::Broken => 5,
     }
 }
 
@@ -283,7 +287,7 @@ mod tests {
     #[test]
     fn what_is_said_is_what_is_heard() {
         assert_eq!(Header::decode(&frame().encode()), Ok(frame()));
-        for kind in [Kind::Alive, Kind::Trouble] {
+        for kind in [Kind::Alive, Kind::Broken, Kind::Trouble] {
             assert_eq!(Header::decode(&Header::bare(kind, 0).encode()), Ok(Header::bare(kind, 0)));
         }
         let ready = Header { kind: Kind::Ready, bytes: 0, ..frame() };

@@ -154,7 +154,14 @@ impl Keeper {
                 self.offer(Arrived { header, received_micros: received, content });
                 Ok(())
             }
-            Kind::Frame => Err("it sends pictures before it is ready".to_owned()),
+            Kind::Broken if is_open => {
+                // Of a free run the next one comes soon, and is waited for.
+                if self.settings.order.trigger != TriggerMode::FreeRun {
+                    self.offer(Arrived { header, received_micros: received, content: Content::Broken });
+                }
+                Ok(())
+            }
+            Kind::Frame | Kind::Broken => Err("it sends pictures before it is ready".to_owned()),
             Kind::Trouble => Err(self.trouble(program, header.bytes)?),
         }
     }

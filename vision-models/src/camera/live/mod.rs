@@ -73,6 +73,8 @@ enum Content {
     Picture(Blank),
     Size(Layout),
     NoBuffer,
+    /// Taken, but lost on the way.
+    Broken,
 }
 
 #[derive(Debug)]
@@ -236,6 +238,7 @@ impl LiveCamera {
             Content::Picture(blank) => blank,
             Content::Size(found) => return Err(CameraError::Size { camera: camera(), found, expected: self.settings.layout() }),
             Content::NoBuffer => return Err(CameraError::Pool),
+            Content::Broken => return Err(self.lost("its picture did not arrive whole: the network or this machine lost packets")),
         };
         let shot = Shot {
             width: header.width,
