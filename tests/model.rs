@@ -160,3 +160,19 @@ fn the_shipped_package_reaches_on_real_boards_what_it_states() {
     assert!(real(&report, "/f") >= 0.975 && real(&report, "/missed_share_at_one_false_call/value") <= 0.003, "{report}");
     assert_eq!(real(&report, "/pictures_escaped"), 0.0);
 }
+
+/// Official builds of ONNX Runtime number the machine and keep a data base of what they would tell their maker.
+#[test]
+fn nobody_is_told_of_models_and_runs() {
+    let home = tempfile::tempdir().expect("a folder");
+    // Under CI they would keep quiet by themselves.
+    let quiet = ["ORT_DISABLE_TELEMETRY", "CI", "TF_BUILD", "GITHUB_ACTIONS", "XDG_CACHE_HOME"];
+    let mut command = Command::new(jidoka());
+    for name in quiet {
+        command.env_remove(name);
+    }
+    let output = command.args(["model", "verify", "pcb"]).env("HOME", home.path()).output().expect("the program runs");
+    assert!(output.status.success(), "{}", told(&output));
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("the home").filter_map(Result::ok).map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -90,7 +90,8 @@ impl Runtime {
             return Err(open("there is no such file".to_owned()));
         }
         let builder = ort::init_from(library).map_err(|error| open(error.to_string()))?;
-        let environment = builder.build().map_err(|error| open(error.to_string()))?;
+        // Official builds would tell their maker about models and runs; the program's `main` keeps them from even asking.
+        let environment = builder.with_telemetry(false).build().map_err(|error| open(error.to_string()))?;
         Ok(opened.insert(Self { environment, library: library.to_owned() }).clone())
     }
 
