@@ -57,25 +57,46 @@ impl Rig {
         let clock = Clock::new();
         let mono: MonoClock = Arc::new(move || clock.mono_micros());
         let camera_faults = Arc::new(CameraFaults::default());
-        let Opened { camera, pool, keeper, truth } = open_camera(settings, &camera_faults, &mono)?;
-        let model = &settings.model;
-        let package = Package::open_trusted(&model.package, &model.trusted_keys).map_err(at("the model package is refused"))?;
-        let runtime = match &settings.model.onnxruntime {
-            Some(library) => Runtime::open(library),
-            None => Runtime::find(),
-        };
-        let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
-        let detector_faults = Arc::new(DetectorFaults::default());
-        let (package, detector, choice) = choose_variant(settings, &runtime, &package)?;
+        // Pictures are read while the model proves itself: both take a while, and a line waits for them.
+        let (opened, proved) = std::thread::scope(|both| {
+            let camera = both.spawn(|| open_camera(settings, &camera_faults, &mono));
+            let proved = Proved::open(settings);
+            (camera.join(), proved)
+        });
+        let opened = opened.map_err(|_| LineError { what: "the camera's opening has panicked".to_owned(), source: None })?;
+        let Opened { camera, pool, keeper, truth } = opened?;
+        let Proved { package, detector, choice } = proved?;
         if let Some(warning) = &choice.warning {
             tracing::warn!(package = package.model().package, variant = choice.variant, "{warning}");
         }
+        let detector_faults = Arc::new(DetectorFaults::default());
         let detector = detector.with_clock(mono).with_faults(Arc::clone(&detector_faults));
         let classes = package.classes();
         let before_grab = Box::new(|_| {});
         let measuring = settings.gauge.as_ref().map(|gauge| crate::gauges::read(&gauge.plan)).transpose();
         let measuring = measuring.map_err(at("the gauge plan is refused"))?.map(|gauge| Measuring { gauge, clock });
         Ok(Self { clock, camera, pool, keeper, before_grab, detector, measuring, classes, camera_faults, detector_faults, truth, choice })
+    }
+}
+
+/// A model that has proved itself on its golden pieces.
+struct Proved {
+    package: Package,
+    detector: Detector,
+    choice: Choice,
+}
+
+impl Proved {
+    fn open(settings: &Settings) -> Result<Self, LineError> {
+        let model = &settings.model;
+        let package = Package::open_trusted(&model.package, &model.trusted_keys).map_err(at("the model package is refused"))?;
+        let runtime = match &model.onnxruntime {
+            Some(library) => Runtime::open(library),
+            None => Runtime::find(),
+        };
+        let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
+        let (package, detector, choice) = choose_variant(settings, &runtime, &package)?;
+        Ok(Self { package, detector, choice })
     }
 }
 

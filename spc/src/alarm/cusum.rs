@@ -96,7 +96,12 @@ impl CusumDesign {
                 let crosier = Crosier { reference: self.reference, interval: self.interval, mean };
                 Chain::of(&crosier, fineness).mean_from(&crosier, self.head_start)
             }
-            CusumSides::Both => combined(self.one_sided(mean, fineness), self.one_sided(-mean, fineness)),
+            CusumSides::Both => {
+                let up = self.one_sided(mean, fineness);
+                // In control both sides are the same chain.
+                let down = if mean == 0.0 { up } else { self.one_sided(-mean, fineness) };
+                combined(up, down)
+            }
         })
     }
 

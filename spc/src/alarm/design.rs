@@ -142,7 +142,8 @@ impl AlarmPlan {
     }
 }
 
-/// Weights that are told apart on the floor; between neighbours the delay changes by a few percent.
+/// Weights that are told apart on the floor; between neighbours the delay changes by a few percent. Over the weight the delay
+/// falls to one least value and rises again, so the search ends where it has begun to rise.
 const WEIGHTS: [f64; 9] = [0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8];
 
 fn best_ewma(run_length: f64, shift: f64) -> Result<EwmaDesign, AlarmError> {
@@ -150,9 +151,10 @@ fn best_ewma(run_length: f64, shift: f64) -> Result<EwmaDesign, AlarmError> {
     for weight in WEIGHTS {
         let design = EwmaDesign::new(weight, 3.0, EwmaSides::Both)?.for_run_length(run_length)?;
         let delay = design.average(shift)?;
-        if best.is_none_or(|(shortest, _)| delay < shortest) {
-            best = Some((delay, design));
+        if best.is_some_and(|(shortest, _)| delay > shortest) {
+            break;
         }
+        best = Some((delay, design));
     }
     best.map(|(_, design)| design).ok_or(AlarmError::NotConverged)
 }
