@@ -82,6 +82,15 @@ pub enum CutError {
     },
 }
 
+/// True for what [`cut_package`] is for: a package of the task detect with the head of a standard YOLO export, which nobody has
+/// signed (who signed it vouches for it as it is) and which has no variants beside it.
+#[must_use]
+pub fn is_whole_export(package: &Package) -> bool {
+    package.signer().is_none()
+        && package.variants().count() == 1
+        && matches!(&package.manifest().task, Task::Detect(Boxes { head: Head::Yolo(_), .. }))
+}
+
 /// Cuts the package in `folder` and writes the new one to the folder `to`, which must not be there: named
 /// `VERSION-verdict-first`, proved on the same golden pieces within the same tolerances, and faster. Returns the time of the
 /// cut one over that of the whole one, the median of alternating rounds over the golden pictures.

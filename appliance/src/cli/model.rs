@@ -75,6 +75,9 @@ pub struct ModelAdd {
     /// A public key that may have signed it; once or more often, else nobody needs to sign
     #[arg(long = "trust", value_name = "KEY")]
     pub trusted: Vec<PublicKey>,
+    /// Keep a standard YOLO export as it is: do not put one beside it that is cut verdict first
+    #[arg(long)]
+    pub whole: bool,
 }
 
 /// What to cut, and where the new package goes.

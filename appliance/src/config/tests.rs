@@ -229,6 +229,24 @@ fn register_addresses_that_overlap_are_told() {
 }
 
 #[test]
+fn a_plans_sizes_are_tags_and_a_plan_that_cannot_be_read_is_told() {
+    let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/../vision-models/gauges/screws.toml");
+    let with = |plan: &str, tag: &str| {
+        let gauge = format!("[gauge]\nplan = {plan:?}\n\n[recipe]\n");
+        sample_with(&[("[recipe]\n", gauge.as_str()), ("tag = \"paste_height\"", &format!("tag = {tag:?}"))])
+    };
+    let settings = parse(&with(plan, "overall_length")).expect("the plan's sizes are known");
+    assert_eq!(settings.gauge.as_ref().expect("[gauge] is there").plan, Path::new(plan));
+    let source = &settings.characteristics[0].source;
+    assert_eq!(source.tag().map(|tag| &**tag), Some("overall_length"));
+    assert!(format!("{source:?}").contains("\"mm\""), "{source:?}");
+    let told = parse(&with(plan, "overall_lenght")).expect_err("no such size").to_string();
+    assert!(told.contains("there is no tag named overall_lenght (mend: did you mean `overall_length`?)"), "{told}");
+    let told = parse(&with("/nowhere/plan.toml", "paste_height")).expect_err("no such plan").to_string();
+    assert!(told.contains("gauge.plan: the gauge plan /nowhere/plan.toml cannot be read"), "{told}");
+}
+
+#[test]
 fn readings_that_are_always_stale_are_told() {
     check(
         &[("sample = \"trigger\"\nstale_after_millis = 5000", "sample = \"interval\"\ninterval_millis = 1\nstale_after_millis = 1")],

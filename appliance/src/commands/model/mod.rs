@@ -187,7 +187,28 @@ fn add(args: &ModelAdd) -> Result<(), Failure> {
     if let Some(warning) = &choice.warning {
         text.push_str(&format!("\nbut: {warning}"));
     }
+    if !args.whole && vision_models::cut::is_whole_export(&package) {
+        text.push_str(&match cut_beside(&runtime, &to, &clock) {
+            Ok((cut, ratio)) => format!(
+                "\nfaster: {} is the same cut verdict first, {:.0} % of its time here with the same golden findings; [model] package = \"{0}\"",
+                cut.display(),
+                100.0 * ratio
+            ),
+            // What was added is whole and proved all the same.
+            Err(reason) => format!("\nnot cut verdict first: {reason}"),
+        });
+    }
     say(&text)
+}
+
+/// Cuts a package of the shelf and puts the cut one beside it; where it lies, and its time over that of the whole one.
+fn cut_beside(runtime: &Runtime, whole: &Path, clock: &MonoClock) -> Result<(PathBuf, f64), String> {
+    let Some(shelf) = whole.parent() else { return Err(format!("{} lies on no shelf", whole.display())) };
+    let work = tempfile::tempdir_in(shelf).map_err(|error| format!("{}: {error}", shelf.display()))?;
+    let cut = work.path().join("cut");
+    let ratio = vision_models::cut::cut_package(runtime, whole, &cut, clock).map_err(|error| chain(&error))?;
+    let name = Package::open(&cut).map_err(|error| chain(&error))?.model().package.clone();
+    packages::shelve(&cut, &name, shelf).map(|to| (to, ratio)).map_err(|error| chain(&error))
 }
 
 fn key(args: &ModelKey) -> Result<(), Failure> {
