@@ -3,7 +3,7 @@
 //! Invariants: a frame's pixels never leave this crate but as a JPEG; its buffer goes back to its pool when it is dropped;
 //! the pool never grows, so a line that falls behind runs out of frames (and says so) instead of out of memory.
 
-use crate::picture::{Picture, PictureError, area, encode_jpeg};
+use crate::picture::{Picture, PictureError, area, encode_jpeg, shrunk};
 use serde::{Deserialize, Serialize};
 use station::units::Digest;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -205,6 +205,21 @@ impl Frame {
     /// If the encoder refuses it.
     pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, PictureError> {
         encode_jpeg(self.pixels(), self.format(), self.width(), self.height(), quality)
+    }
+
+    /// The frame for a screen: a JPEG whose longer side has at most `side_max` pixels, and how many pixels of the frame, in each
+    /// direction, became one of its.
+    ///
+    /// # Errors
+    /// If the encoder refuses it.
+    pub fn to_small_jpeg(&self, quality: u8, side_max: u32) -> Result<(Vec<u8>, u32), PictureError> {
+        let factor = self.width().max(self.height()).div_ceil(side_max.max(1));
+        // A strip that is thinner than the factor would have no pixel left.
+        if factor <= 1 || self.width().min(self.height()) < factor {
+            return Ok((self.to_jpeg(quality)?, 1));
+        }
+        let (pixels, width, height) = shrunk(self.pixels(), self.format(), (self.width(), self.height()), factor);
+        Ok((encode_jpeg(&pixels, self.format(), width, height, quality)?, factor))
     }
 }
 

@@ -148,6 +148,28 @@ pub(crate) fn encode_jpeg(pixels: &[u8], format: PixelFormat, width: u32, height
     Ok(out)
 }
 
+/// Means of `factor` by `factor` pixels; what is left at the right and at the bottom falls away. For people, not for models.
+pub(crate) fn shrunk(pixels: &[u8], format: PixelFormat, (width, height): (u32, u32), factor: u32) -> (Vec<u8>, u32, u32) {
+    let to_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let (channels, columns, factor) = (format.channels(), to_usize(width), factor.max(1));
+    let (small, area) = ((width / factor, height / factor), factor * factor);
+    let (step, wide) = (to_usize(factor), to_usize(small.0) * channels);
+    let mut out = Vec::with_capacity(wide * to_usize(small.1));
+    let mut sums = vec![0_u32; wide];
+    for rows in pixels.chunks_exact(columns * channels * step).take(to_usize(small.1)) {
+        sums.fill(0);
+        for row in rows.chunks_exact(columns * channels) {
+            for (sums, cells) in sums.chunks_exact_mut(channels).zip(row.chunks_exact(channels * step)) {
+                for cell in cells.chunks_exact(channels) {
+                    sums.iter_mut().zip(cell).for_each(|(sum, value)| *sum += u32::from(*value));
+                }
+            }
+        }
+        out.extend(sums.iter().map(|sum| u8::try_from((sum + area / 2) / area).unwrap_or(u8::MAX)));
+    }
+    (out, small.0, small.1)
+}
+
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, PictureError> {
     fs::read(path).map_err(|source| PictureError::File { path: path.to_owned(), source })
 }
@@ -243,6 +265,16 @@ mod tests {
 
     fn ramp() -> Picture {
         Picture::new(48, 16, (0..768_u32).map(|n| u8::try_from(n / 3).unwrap()).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_shrunk_picture_holds_means_and_drops_what_is_left_over() {
+        let grey = [10, 20, 99, 30, 41, 99, 1, 1, 1];
+        assert_eq!(shrunk(&grey, PixelFormat::Mono8, (3, 3), 2), (vec![25], 1, 1));
+        let colour = [0, 100, 200, 10, 110, 210, 20, 120, 220, 30, 130, 230];
+        assert_eq!(shrunk(&colour, PixelFormat::Rgb8, (2, 2), 2), (vec![15, 115, 215], 1, 1));
+        assert_eq!(shrunk(&colour, PixelFormat::Rgb8, (2, 2), 1).0, colour);
+        assert_eq!(shrunk(&[7; 6], PixelFormat::Mono8, (3, 2), 4), (vec![], 0, 0));
     }
 
     #[test]

@@ -27,8 +27,10 @@ pub struct Sources {
 pub struct Picture {
     /// The piece on it.
     pub piece: PieceId,
-    /// The frame as JPEG, in the frame's own size so that boxes fit.
+    /// The frame as JPEG.
     pub jpeg: Arc<[u8]>,
+    /// Pixels of the frame, in each direction, that are one pixel of the JPEG; boxes are in those of the frame.
+    pub shrink: u32,
 }
 
 /// Frames and the panel's picture. Every method may block; at most a few run at a time.

@@ -17,6 +17,7 @@ const SERIAL_CHARS_MAX: usize = 64;
 
 /// Names the piece on a frame, so that the page can put the right boxes on it.
 const PIECE: HeaderName = HeaderName::from_static("x-piece");
+const SHRINK: HeaderName = HeaderName::from_static("x-shrink");
 
 /// `GET /snapshot`
 pub(crate) async fn snapshot(_: Looking, State(shared): State<Arc<Shared>>) -> Response {
@@ -115,6 +116,7 @@ fn jpeg(picture: &Picture, asked: &HeaderMap) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
     headers.insert(PIECE, HeaderValue::from(picture.piece.0));
+    headers.insert(SHRINK, HeaderValue::from(picture.shrink));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }

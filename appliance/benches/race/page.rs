@@ -1,5 +1,5 @@
-//! Two people at the page: each signs in, follows the live stream, and looks at the newest picture with every state of it, as
-//! the page does.
+//! Two people at the page: each signs in, follows the live stream, and looks at the newest picture four times a second, as the
+//! page does.
 
 use crate::Done;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,8 +7,10 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// As `PERIOD_MILLIS` of the page's `parts/frame.js`.
+const PICTURE_INTERVAL: Duration = Duration::from_millis(250);
 const PASSWORD: &str = "a long enough password for two";
 
 /// Somebody who looks.
@@ -75,6 +77,7 @@ fn look(address: &str, cookie: &str, stop: &AtomicBool, states: &AtomicU64) -> D
     let (mut stream, mut pictures) = (connect()?, connect()?);
     stream.get_mut().write_all(ask("/stream").as_bytes())?;
     let mut line = Vec::new();
+    let mut asked: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
         line.clear();
         if stream.read_until(b'\n', &mut line)? == 0 {
@@ -82,8 +85,11 @@ fn look(address: &str, cookie: &str, stop: &AtomicBool, states: &AtomicU64) -> D
         }
         if line.starts_with(b"data:") {
             states.fetch_add(1, Ordering::Relaxed);
-            pictures.get_mut().write_all(ask("/frame.jpg").as_bytes())?;
-            answer(&mut pictures)?;
+            if asked.is_none_or(|asked| asked.elapsed() >= PICTURE_INTERVAL) {
+                asked = Some(Instant::now());
+                pictures.get_mut().write_all(ask("/frame.jpg").as_bytes())?;
+                answer(&mut pictures)?;
+            }
         }
     }
     Ok(())

@@ -105,6 +105,8 @@ impl Picture {
         let mut encoder = png::Encoder::new(&mut file, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        // It is drawn several times a second; a larger file costs less than the time to make it small.
+        encoder.set_compression(png::Compression::Fast);
         let mut writer = encoder.write_header().map_err(wrap)?;
         writer.write_image_data(&rgb).map_err(wrap)?;
         writer.finish().map_err(wrap)?;

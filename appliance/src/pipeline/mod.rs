@@ -298,14 +298,15 @@ impl Line {
         let (stop_rest, rest_stop) = watch::channel(false);
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
 
-        let gallery = Arc::new(Gallery::new(store.images(), has_page));
+        let gallery = Arc::new(Gallery::new(store.images(), has_page, clock));
         let eyes = rig.camera.counters();
         let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery), eyes);
-        let people = People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), panel: Arc::default() };
+        let people =
+            People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), artist: show::Artist::new(settings, snapshots.clone()) };
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
         let setup_code = page.as_ref().and_then(|served| served.page.setup_code());
         let address = page.as_ref().map(|served| served.address);
-        let panel = show::Panel::new(settings, people.panel, page.as_ref().map(|served| served.health.clone()), facts_tx);
+        let panel = show::Panel::new(settings, people.artist, page.as_ref().map(|served| served.health.clone()), facts_tx);
 
         let journal_lost = Arc::new(AtomicU64::new(0));
         let tell = journal.is_some().then_some(happenings_tx);
@@ -351,7 +352,7 @@ impl Line {
             rest: Vec::new(),
         };
         let (recipe, keep) = (Arc::clone(&line.setup.recipe), settings.images.keep.clone());
-        line.rest.push(spawn("pictures", move || gallery.run(clock, &recipe, &keep, &looked))?);
+        line.rest.push(spawn("pictures", move || gallery.run(&recipe, &keep, &looked))?);
         if let Some(journal) = journal {
             line.rest.push(spawn("journal", move || note::note(journal, &happenings, &journal_lost))?);
         }

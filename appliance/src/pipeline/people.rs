@@ -6,6 +6,8 @@ use crate::host::resident_mib;
 use crate::meter::{Meter, Stage};
 use crate::pipeline::deliver::Delivery;
 use crate::pipeline::pictures::Gallery;
+use crate::pipeline::see::chain;
+use crate::pipeline::show::Artist;
 use crate::store::Store;
 use station::record::{Body, Entry};
 use station::snapshot::Snapshot;
@@ -29,8 +31,8 @@ pub struct People {
     pub store: Arc<Store>,
     /// The pictures.
     pub gallery: Arc<Gallery>,
-    /// What the panel shows.
-    pub panel: Arc<Mutex<Option<Arc<[u8]>>>>,
+    /// Who draws the panel.
+    pub artist: Artist,
 }
 
 impl People {
@@ -52,11 +54,12 @@ impl Pictures for People {
         let (piece, image) = self.image_of(result_id)?;
         let kept = self.gallery.images.get(image).ok();
         let latest = || self.gallery.latest().filter(|latest| latest.piece == piece);
-        kept.map(|jpeg| Picture { piece, jpeg: jpeg.into() }).or_else(latest)
+        kept.map(|jpeg| Picture { piece, jpeg: jpeg.into(), shrink: 1 }).or_else(latest)
     }
 
     fn panel(&self) -> Option<Arc<[u8]>> {
-        self.panel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let drawn = self.artist.draw().to_png();
+        drawn.inspect_err(|error| tracing::warn!(error = %chain(error), "no picture of the panel was made")).ok().map(Arc::from)
     }
 }
 

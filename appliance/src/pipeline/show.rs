@@ -16,7 +16,7 @@ use station::{Past, Setup};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -141,41 +141,56 @@ pub fn serve(web: &tokio::runtime::Runtime, served: Served, stop: watch::Receive
     }
 }
 
-/// The panel, the health board and what the PLC is told of the machine: all follow the snapshot at their own pace.
-pub struct Panel {
-    device: Option<Device>,
+/// Draws the panel as it would show the latest snapshot: for a display at its own pace, for the page when somebody asks.
+#[derive(Clone)]
+pub struct Artist {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
     language: Language,
     size: PanelSize,
-    picture: Arc<Mutex<Option<Arc<[u8]>>>>,
+}
+
+impl Artist {
+    /// As the settings say; without a panel, as for the usual display of a small one.
+    #[must_use]
+    pub fn new(settings: &Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
+        let panel = settings.panel.as_ref();
+        let size = panel
+            .map_or(PanelSize { width: 800, height: 480 }, |panel| PanelSize { width: panel.width_pixels, height: panel.height_pixels });
+        let language = match panel.map(|panel| panel.language) {
+            Some(PanelLanguage::Zh) => Language::Zh,
+            _ => Language::En,
+        };
+        Self { snapshots, language, size }
+    }
+
+    /// The panel now.
+    #[must_use]
+    pub fn draw(&self) -> panel::Picture {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        panel::draw(&snapshot, self.language, self.size)
+    }
+}
+
+/// The panel's display, the health board and what the PLC is told of the machine: all follow the snapshot at their own pace.
+pub struct Panel {
+    device: Option<Device>,
+    artist: Artist,
     health: Option<watch::Sender<Arc<web_ui::Health>>>,
     facts: watch::Sender<plc_bridge::Facts>,
 }
 
 impl Panel {
-    /// The panel as configured. Without one, its picture is drawn for the page alone.
+    /// The panel as configured. Without one, nothing is drawn here.
     #[must_use]
     pub fn new(
         settings: &Settings,
-        picture: Arc<Mutex<Option<Arc<[u8]>>>>,
+        artist: Artist,
         health: Option<watch::Sender<Arc<web_ui::Health>>>,
         facts: watch::Sender<plc_bridge::Facts>,
     ) -> Self {
-        let size = settings
-            .panel
-            .as_ref()
-            .map_or(PanelSize { width: 800, height: 480 }, |panel| PanelSize { width: panel.width_pixels, height: panel.height_pixels });
         let png = settings.panel.as_ref().and_then(|panel| panel.png.as_ref());
-        let device = png.map(|path| Device::Png(PngFile::new(path, size)));
-        let language = match settings.panel.as_ref().map(|panel| panel.language) {
-            Some(PanelLanguage::Zh) => Language::Zh,
-            _ => Language::En,
-        };
-        Self { device, language, size, picture, health, facts }
-    }
-
-    /// True if anybody sees what is drawn: a display, or the page.
-    const fn has_viewers(&self) -> bool {
-        self.device.is_some() || self.health.is_some()
+        let device = png.map(|path| Device::Png(PngFile::new(path, artist.size)));
+        Self { device, artist, health, facts }
     }
 
     /// Tells and draws until told to stop.
@@ -189,11 +204,11 @@ impl Panel {
             if let Some(health) = &self.health {
                 health.send_replace(Arc::new(board.health(&snapshot)));
             }
-            if self.has_viewers()
-                && let Err(error) = self.draw(&snapshot)
+            if let Some(device) = &mut self.device
+                && let Err(error) = device.show(&self.artist.draw())
                 && !std::mem::replace(&mut failed, true)
             {
-                tracing::warn!(error, "the panel shows nothing");
+                tracing::warn!(error = %chain(&error), "the panel shows nothing");
             }
             tokio::select! {
                 () = &mut stop => return,
@@ -203,16 +218,6 @@ impl Panel {
                 () = &mut stop => return,
                 changed = snapshots.changed() => if changed.is_err() { return },
             }
-        }
-    }
-
-    fn draw(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        let picture = panel::draw(snapshot, self.language, self.size);
-        let png = picture.to_png().map_err(|error| chain(&error))?;
-        *self.picture.lock().unwrap_or_else(PoisonError::into_inner) = Some(png.into());
-        match &mut self.device {
-            Some(device) => device.show(&picture).map_err(|error| chain(&error)),
-            None => Ok(()),
         }
     }
 }

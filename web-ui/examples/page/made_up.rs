@@ -240,7 +240,7 @@ impl MadeUpLine {
             "judgement": { "verdict": view.verdict },
             "readings": [{ "tag": "paste_height", "value": 120.4, "unit": "um", "quality": "good" }],
         });
-        let picture = Picture { piece: view.piece, jpeg: board(view.result_id, &view.defects) };
+        let picture = Picture { piece: view.piece, jpeg: board(view.result_id, &view.defects), shrink: 1 };
         let mut pages = self.album.pages.lock().expect("nobody panics with the album in hand");
         pages.push_back((view.result_id, picture, record));
         if pages.len() > KEPT {

@@ -14,6 +14,7 @@ let boxesWanted = true;
 function makeCanvas() {
   const canvas = el("canvas", { class: "frame-canvas", role: "img" });
   let bitmap = null;
+  let shrink = 1;
   let defects = [];
 
   function draw() {
@@ -31,16 +32,16 @@ function makeCanvas() {
     const top = (height - bitmap.height * scale) / 2;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(bitmap, left, top, bitmap.width * scale, bitmap.height * scale);
-    if (boxesWanted) for (const defect of defects) drawBox(pen, defect, scale, left, top, ratio, width);
+    if (boxesWanted) for (const defect of defects) drawBox(pen, defect, scale / shrink, left, top, ratio, width);
   }
 
   new ResizeObserver(draw).observe(canvas);
   return {
     canvas,
     draw,
-    show(newBitmap, newDefects) {
-      if (bitmap !== newBitmap) bitmap?.close();
-      bitmap = newBitmap;
+    show(frame, newDefects) {
+      if (bitmap !== frame.bitmap) bitmap?.close();
+      ({ bitmap, shrink } = frame);
       defects = newDefects;
       draw();
     },
@@ -114,12 +115,12 @@ export function makeLiveFrame() {
   let shown = 0;
   let views = [];
   let busy = false;
-  let bitmap = null;
+  let frame = null;
 
   // The frame may be newer than the last verdict: then its boxes come with a later state.
   function annotate() {
     const view = views.findLast((one) => one.piece === shown);
-    picture.show(bitmap, view?.defects ?? []);
+    picture.show(frame, view?.defects ?? []);
     caption.update(shown, view);
     mark(picture.canvas, "aria-label", caption.node.textContent);
   }
@@ -128,8 +129,7 @@ export function makeLiveFrame() {
     if (busy || wanted === shown) return;
     busy = true;
     try {
-      const frame = await api.frame();
-      bitmap = frame.bitmap;
+      frame = await api.frame();
       shown = frame.piece;
       empty.hidden = true;
       annotate();
@@ -147,7 +147,7 @@ export function makeLiveFrame() {
       simulated.hidden = !health.simulated;
       const newest = views.at(-1)?.piece ?? 0;
       if (newest > wanted || newest < shown) wanted = newest;
-      if (shown && bitmap) annotate();
+      if (shown && frame) annotate();
       // A frame ahead of the verdicts is the newest there is.
       if (shown < wanted) refresh();
     },
@@ -163,9 +163,9 @@ export function makePieceFrame(resultId, view) {
   const title = el("header", {}, el("span", {}), boxesToggle(picture.draw));
   const node = el("figure", { class: "frame still" }, title, el("div", { class: "frame-box" }, picture.canvas, empty), caption.node);
   api.frame(resultId).then(
-    ({ bitmap }) => {
+    (frame) => {
       empty.hidden = true;
-      picture.show(bitmap, view?.defects ?? []);
+      picture.show(frame, view?.defects ?? []);
       mark(picture.canvas, "aria-label", caption.node.textContent);
     },
     () => say(empty, t("frame.gone")),
