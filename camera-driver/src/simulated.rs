@@ -2,9 +2,12 @@
 //!
 //! The first word of its script says how it is; the script is read again before every act, so that a test or a person can
 //! change it while it runs.
+//!
+//! Invariant: no two starts draw the same picture, so that one that was started again is not taken for one that repeats itself.
 
 use crate::{Picture, Source, Taken, Trouble};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vision_models::camera::wire::{Order, TriggerMode};
 use vision_models::frame::PixelFormat;
@@ -37,6 +40,8 @@ pub struct Simulated {
     interval: Option<Duration>,
     script: Option<PathBuf>,
     pixels: Vec<u8>,
+    /// Differs from start to start.
+    start: u64,
     number: u64,
     triggers: u32,
     due: Instant,
@@ -51,7 +56,8 @@ impl Simulated {
         let interval = (order.trigger != TriggerMode::Software).then_some(interval.max(Duration::from_millis(1)));
         let now = Instant::now();
         let layout = (width, height, format);
-        let simulated = Self { layout, interval, script, pixels: vec![0; bytes], number: 0, triggers: 0, due: now, begun: now };
+        let (pixels, start) = (vec![0; bytes], start());
+        let simulated = Self { layout, interval, script, pixels, start, number: 0, triggers: 0, due: now, begun: now };
         simulated.endure()?;
         Ok(simulated)
     }
@@ -88,14 +94,31 @@ impl Simulated {
         let width = usize::try_from(self.layout.0).unwrap_or(1) * self.layout.2.channels();
         let shift = usize::try_from(self.number % 251).unwrap_or(0);
         let seed = usize::try_from(self.number).unwrap_or(0).wrapping_mul(0x9E37_79B9);
+        let mut rows = self.start;
         for (y, row) in self.pixels.chunks_exact_mut(width).enumerate() {
+            rows = mix(rows);
+            let start = usize::from(rows.to_be_bytes()[0] & 0x0F);
             for (x, pixel) in row.iter_mut().enumerate() {
                 // The noise of a dark sensor differs from picture to picture.
-                let value = if black { (x.wrapping_mul(seed | 1) >> 13) % 3 } else { x + y + shift * 7 };
+                let value = if black { (x.wrapping_mul(seed | 1) >> 13) % 3 } else { x + y + shift * 7 + start };
                 *pixel = u8::try_from(value & 0xFF).unwrap_or(0);
             }
         }
     }
+}
+
+/// The process and how often one was opened in it: as far as pictures are remembered, no other start has both.
+fn start() -> u64 {
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    (u64::from(std::process::id()) << 32) | STARTS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Steele, Lea and Flood's SplitMix64: the next of a row of numbers without a pattern.
+const fn mix(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 impl Source for Simulated {
@@ -136,5 +159,44 @@ impl Source for Simulated {
 
     fn alive(&mut self) -> Result<(), Trouble> {
         self.endure().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vision_models::camera::wire::Device;
+
+    fn pictures(simulated: &mut Simulated, count: usize) -> Vec<(u64, Vec<u8>)> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            simulated.trigger().unwrap();
+            if let Taken::Picture(picture) = simulated.next(Duration::from_secs(1)).unwrap() {
+                taken.push((picture.number, picture.rows.to_vec()));
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn no_start_repeats_another_and_a_frozen_one_repeats_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        let device = Device::Simulated { interval_millis: 40, script: Some(script.clone()) };
+        let order = Order { device, trigger: TriggerMode::Software, width: 64, height: 48, format: PixelFormat::Mono8 };
+        let mut all: Vec<(u64, Vec<u8>)> = Vec::new();
+        for _ in 0..8 {
+            let mut opened = Simulated::open(&order, Duration::from_millis(40), Some(script.clone())).unwrap();
+            all.extend(pictures(&mut opened, 40));
+        }
+        let mut different: Vec<_> = all.iter().map(|(_, pixels)| pixels).collect();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 320, "numbers begin anew with each start, pictures do not");
+
+        let mut frozen = Simulated::open(&order, Duration::from_millis(40), Some(script.clone())).unwrap();
+        let before = pictures(&mut frozen, 1);
+        std::fs::write(&script, "stale").unwrap();
+        assert_eq!(pictures(&mut frozen, 3), [&before[..], &before[..], &before[..]].concat());
     }
 }
