@@ -31,7 +31,8 @@ struct Floor {
 }
 
 impl Floor {
-    fn new(camera: &str) -> Self {
+    /// With these sections instead of `[camera]` and its keys.
+    fn new(cameras: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let settings = SimSettings { pace: Pace::Paced { pieces_per_minute: PIECES_PER_MINUTE }, ..SimSettings::default() };
@@ -43,18 +44,17 @@ impl Floor {
         assert!(writer.wait(DEADLINE).success(), "{}", writer.stderr());
         let text = fs::read_to_string(folder.path().join("jidoka.toml")).unwrap();
         let text = LENIENT.iter().fold(text, |text, (key, value)| set(&text, key, value));
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-models/packages/pcb/golden/good_golden.png");
-        let rest = "width_pixels = 640\nheight_pixels = 640\nframe_deadline_millis = 150\ntrigger = \"software\"";
-        let live = format!("{camera}\n{rest}\ngolden = {golden:?}");
         let thresholds: String = CLASSES.iter().map(|class| format!("{class} = 1.0\n")).collect();
-        let text: String = text.lines().filter(|line| !line.starts_with("seed = ") && !line.starts_with("bad_share = ")).fold(
-            String::new(),
-            |text, line| match line {
-                line if line.starts_with("kind = \"generated\"") => format!("{text}{live}\n"),
+        let mut is_camera = false;
+        let text: String = text.lines().fold(String::new(), |text, line| {
+            is_camera = if line.starts_with('[') { line == "[camera]" } else { is_camera };
+            match line {
+                "[camera]" => format!("{text}{cameras}\n"),
                 "[model.threshold]" => format!("{text}{line}\n{thresholds}"),
+                _ if is_camera => text,
                 line => format!("{text}{line}\n"),
-            },
-        );
+            }
+        });
         fs::write(folder.path().join("jidoka.toml"), text).unwrap();
         Self { plc, runtime, folder }
     }
@@ -88,25 +88,72 @@ impl Floor {
     }
 }
 
-#[test]
-fn no_piece_passes_while_the_camera_is_ill() {
-    let scripts = tempfile::tempdir().unwrap();
-    let script = scripts.path().join("script");
-    let say = |mode: &str| {
-        let next = scripts.path().join("next");
-        fs::write(&next, mode).and_then(|()| fs::rename(&next, &script)).unwrap();
-    };
-    say("well");
-    let floor = Floor::new(&format!("kind = \"simulated\"\nscript = {script:?}"));
+/// A camera without a device that misbehaves when told.
+struct Eye {
+    name: &'static str,
+    folder: TempDir,
+}
+
+impl Eye {
+    fn well(name: &'static str) -> Self {
+        let eye = Self { name, folder: tempfile::tempdir().unwrap() };
+        eye.say("well");
+        eye
+    }
+
+    fn say(&self, mode: &str) {
+        let next = self.folder.path().join("next");
+        fs::write(&next, mode).and_then(|()| fs::rename(&next, self.folder.path().join("script"))).unwrap();
+    }
+
+    fn settings(&self) -> String {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vision-models/packages/pcb/golden/good_golden.png");
+        let (name, script) = (self.name, self.folder.path().join("script"));
+        let kind = format!("name = \"{name}\"\nkind = \"simulated\"\nscript = {script:?}\ngolden = {golden:?}");
+        format!("{kind}\nwidth_pixels = 640\nheight_pixels = 640\nframe_deadline_millis = 150\ntrigger = \"software\"")
+    }
+}
+
+/// A running line on which pieces pass.
+fn started(floor: &Floor) -> Running {
     let config = floor.config();
     let mut check = Running::start(&["check", "--config", &config]);
     assert!(check.wait(DEADLINE).success(), "{}", check.stderr());
-    let mut line = Running::start(&["run", "--config", &config]);
+    let line = Running::start(&["run", "--config", &config]);
     floor.wait("a well camera", &line, |seen| seen.passed_ids.len() >= 3);
+    line
+}
+
+#[test]
+fn no_piece_passes_while_the_camera_is_ill() {
+    let eye = Eye::well("cam0");
+    let floor = Floor::new(&format!("[camera]\n{}", eye.settings()));
+    let mut line = started(&floor);
     for ill in ["pulled", "hang", "crash", "stale", "black", "size", "slow 900"] {
-        say(ill);
-        floor.endure(ill, &line, || say("well"));
+        eye.say(ill);
+        floor.endure(ill, &line, || eye.say("well"));
     }
     assert!(line.terminate(DEADLINE).success(), "{}", line.stderr());
     assert!(line.stderr().contains("the camera is away"), "{}", line.stderr());
+    // It begins its numbers anew with each start, and that is no repetition: only the frozen one was stale.
+    let stale: Vec<_> = line.stderr().lines().filter(|line| line.contains("although it was seen before")).map(ToOwned::to_owned).collect();
+    assert!(stale.iter().all(|line| line.contains("same number")), "{stale:#?}");
+}
+
+#[test]
+fn no_piece_passes_while_one_of_two_cameras_is_ill() {
+    let (top, side) = (Eye::well("top"), Eye::well("side"));
+    let set = "[frame_set]\nwindow_millis = 400\nmissing_member = \"hold\"";
+    let floor = Floor::new(&format!("[[camera]]\n{}\n[[camera]]\n{}\n{set}", top.settings(), side.settings()));
+    let mut line = started(&floor);
+    for (ill, mode) in [(&side, "pulled"), (&top, "stale"), (&side, "black"), (&top, "crash"), (&side, "slow 900")] {
+        ill.say(mode);
+        floor.endure(&format!("{} {mode}", ill.name), &line, || ill.say("well"));
+    }
+    assert!(line.terminate(DEADLINE).success(), "{}", line.stderr());
+    for eye in [&top, &side] {
+        let named = format!("camera={}", eye.name);
+        let held = line.stderr().lines().any(|line| line.contains("piece not inspected") && line.contains(&named));
+        assert!(held, "no hold names {}\n{}", eye.name, line.stderr());
+    }
 }

@@ -123,7 +123,7 @@ fn a_piece_nobody_judged_is_a_hold() {
     let mut unknown_class = inspection(4, &[0.01]);
     unknown_class.findings[0].class = station::inspection::ClassId(77);
     world.give(Event::Arrived(arrival(1)));
-    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 0, reason: MissReason::CameraStale }));
+    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 0, reason: MissReason::CameraStale, camera: None }));
     for (number, seen) in [(2, wrong_model), (3, not_a_number), (4, unknown_class)] {
         world.give(Event::Arrived(arrival(number)));
         world.give(Event::Seen(Arc::new(seen)));
@@ -228,7 +228,7 @@ fn a_challenge_piece_that_passes_stops_the_line_and_none_counts_as_product() {
     let mut world = World::running();
     for number in 1..=3 {
         world.give(Event::Arrived(station::piece::Arrival { golden: true, ..arrival(number) }));
-        world.give(Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraLost }));
+        world.give(Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraLost, camera: None }));
     }
     assert!(world.permit.reasons.contains(StopReason::CameraStale) && !world.permit.reasons.contains(StopReason::GoldenFailed));
 }
@@ -263,7 +263,7 @@ fn a_late_picture_judges_no_other_piece_of_the_same_number() {
     world.give(Event::Link(PlcLink::Forgot));
     world.give(Event::Arrived(station::piece::Arrival { acquisition: 2, serial: None, ..arrival(1) }));
     world.give(Event::Seen(Arc::new(station::inspection::Inspection { acquisition: 1, ..inspection(1, &[]) })));
-    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 1, reason: MissReason::CameraStale }));
+    world.give(Event::Missed(Miss { piece: PieceId(1), acquisition: 1, reason: MissReason::CameraStale, camera: None }));
     world.give(Event::Seen(Arc::new(station::inspection::Inspection { acquisition: 2, ..inspection(1, &[0.9]) })));
     let verdicts: Vec<_> = world.records().map(|record| record.judgement.verdict).collect();
     assert_eq!(verdicts, [Verdict::Hold, Verdict::Reject]);
@@ -563,7 +563,7 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => piece.clone().prop_map(|number| Event::Arrived(arrival(number))),
         6 => (piece.clone(), prop::collection::vec(0.0_f32..1.0, 0..2)).prop_map(|(number, scores)| Event::Seen(Arc::new(inspection(number, &scores)))),
-        1 => piece.prop_map(|number| Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraStale })),
+        1 => piece.prop_map(|number| Event::Missed(Miss { piece: PieceId(number), acquisition: 0, reason: MissReason::CameraStale, camera: None })),
         3 => (100.0_f64..140.0, 0_u64..1_000_000).prop_map(|(value, mono_micros)| {
             let sampled_at = Timestamp { wall_micros: 0, mono_micros };
             Event::Read(Reading { tag: "paste_height".into(), value, unit: "um".into(), quality: Quality::Good, sampled_at, text: None })

@@ -232,7 +232,7 @@ impl Line {
         let late = self.dice.one_in(20);
         let due = self.now + self.dice.below(if late { 3 * DEADLINE_STEPS } else { DEADLINE_STEPS * 9 / 10 });
         let event = if self.dice.one_in(100) {
-            Event::Missed(Miss { piece: arrival.piece, acquisition: arrival.acquisition, reason: MissReason::QueueFull })
+            Event::Missed(Miss { piece: arrival.piece, acquisition: arrival.acquisition, reason: MissReason::QueueFull, camera: None })
         } else {
             let scores: &[f32] = if self.books.pieces[index].bad { &[0.9] } else { &[] };
             let mut seen = inspection(arrival.piece.0, scores);

@@ -91,10 +91,15 @@ pub fn examine(settings: &Settings, now: &dyn Fn() -> Timestamp, probes: &[Probe
         users_file(&settings.page.users),
     ];
     findings.extend(settings.backends.iter().map(|backend| token_file(backend.name.as_str(), &backend.token_file)));
-    if let CameraSource::Folder { path } | CameraSource::Replay { path } = &settings.camera.source {
-        findings.push(folder("camera folder", path, "put pictures there, or correct camera.path"));
+    for camera in settings.cameras() {
+        if let CameraSource::Folder { path } | CameraSource::Replay { path } = &camera.source {
+            findings.push(folder("camera folder", path, "put pictures there, or correct camera.path"));
+        }
     }
     findings.push(folder("model package", &settings.model.package, "install the package, or correct model.package"));
+    for own in settings.cameras().filter_map(|camera| camera.own_model.as_ref()) {
+        findings.push(folder("model package", &own.package, "install the package, or correct camera.package"));
+    }
     if let Some(library) = &settings.model.onnxruntime {
         findings.push(onnxruntime(library));
     }

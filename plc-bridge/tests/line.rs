@@ -221,7 +221,7 @@ async fn a_piece_announced_while_the_link_was_down_is_owed_once() {
     judge.until(&rig, &mut reports, "the missed piece", |judge| !judge.missed.is_empty()).await;
     let last = judge.arrived.len() + 3;
     judge.until(&rig, &mut reports, "more pieces", |judge| judge.arrived.len() >= last).await;
-    assert_eq!(judge.missed, [Miss { piece: PieceId(2), acquisition: 0, reason: MissReason::NotReady }]);
+    assert_eq!(judge.missed, [Miss { piece: PieceId(2), acquisition: 0, reason: MissReason::NotReady, camera: None }]);
     let numbers: Vec<u32> = (1..).take(judge.arrived.len()).collect();
     assert_eq!(judge.arrived, numbers, "a piece is owed twice or not at all");
     judge.finish(rig).await;

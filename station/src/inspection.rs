@@ -37,6 +37,14 @@ pub struct Finding {
     /// Area of the region inside the box in square millimetres, where the model draws regions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area_mm2: Option<f32>,
+    /// Which camera of the frame set saw it, as an index into [`Inspection::views`]; 0 where there is one camera.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub camera: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_first(camera: &u8) -> bool {
+    *camera == 0
 }
 
 /// The model that looked.
@@ -61,7 +69,35 @@ pub struct StageMicros {
     pub decode: u64,
 }
 
-/// One piece as the model saw it.
+impl StageMicros {
+    /// Trigger to findings.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.capture.saturating_add(self.prepare).saturating_add(self.infer).saturating_add(self.decode)
+    }
+}
+
+/// What one camera of a frame set contributed to an inspection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraView {
+    /// The camera's name.
+    pub camera: Arc<str>,
+    /// The camera's own frame number.
+    pub frame: u64,
+    /// Digest of the frame's pixels.
+    pub image: Digest,
+    /// Width of the frame in pixels.
+    pub width: u32,
+    /// Height of the frame in pixels.
+    pub height: u32,
+    /// Who looked.
+    pub model: Arc<ModelRef>,
+    /// Where the time went.
+    pub micros: StageMicros,
+}
+
+/// One piece as the model saw it. Where several cameras form a frame set, camera, frame, image, size and model are those of
+/// the picture with the worst defect, or of the first camera if there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The piece.
@@ -86,8 +122,11 @@ pub struct Inspection {
     /// Sizes measured in the picture. They become readings of this piece and no other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurements: Vec<Reading>,
-    /// Where the time went.
+    /// Where the time went; in a frame set that of the slowest member.
     pub micros: StageMicros,
+    /// Every camera of the frame set, in the recipe's order; empty where there is one camera.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<CameraView>,
 }
 
 /// Why a piece was not inspected. Each one ends in a `Hold`.
@@ -108,6 +147,8 @@ pub enum MissReason {
     NotReady,
     /// The appliance stopped or restarted while the piece was on its way.
     Interrupted,
+    /// The pictures of its frame set do not belong together: not taken within the window, or by a camera that is no member.
+    FrameSet,
 }
 
 impl MissReason {
@@ -122,6 +163,7 @@ impl MissReason {
             Self::Deadline => "deadline",
             Self::NotReady => "not_ready",
             Self::Interrupted => "interrupted",
+            Self::FrameSet => "frame_set",
         }
     }
 }
@@ -133,7 +175,7 @@ impl fmt::Display for MissReason {
 }
 
 /// A piece that was announced and not inspected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Miss {
     /// The piece.
     pub piece: PieceId,
@@ -142,4 +184,7 @@ pub struct Miss {
     pub acquisition: u16,
     /// Why.
     pub reason: MissReason,
+    /// The camera of the frame set that did not see it; `None` where there is one camera, or no camera is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Arc<str>>,
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// The verdict on an inspected piece.
 #[must_use]
 pub fn judge(recipe: &Recipe, inspection: &Inspection) -> Judgement {
-    if inspection.model != recipe.model || inspection.findings.iter().any(|finding| !is_sound(recipe, finding)) {
+    if !is_by_the_recipe(recipe, inspection) || inspection.findings.iter().any(|finding| !is_sound(recipe, finding)) {
         return hold(MissReason::ModelError);
     }
     let mut by_class: BTreeMap<ClassId, (u16, f32)> = BTreeMap::new();
@@ -31,10 +31,32 @@ pub fn judge(recipe: &Recipe, inspection: &Inspection) -> Judgement {
     Judgement { verdict, reasons, grade }
 }
 
+/// By the recipe's own model, and by every camera that belongs to it.
+fn is_by_the_recipe(recipe: &Recipe, inspection: &Inspection) -> bool {
+    match &recipe.frame_set {
+        None => inspection.views.is_empty() && inspection.model == recipe.model,
+        Some(set) => set.is_whole(inspection),
+    }
+}
+
+/// What one camera's picture says by itself: the worst of what it can contribute. For people alone; a verdict is made of all.
+#[must_use]
+pub fn glance(recipe: &Recipe, inspection: &Inspection) -> Verdict {
+    let Some(set) = &recipe.frame_set else { return judge(recipe, inspection).verdict };
+    let member = set.members.iter().find(|member| member.camera == inspection.camera && member.model == inspection.model);
+    let Some(member) = member else { return Verdict::Hold };
+    if inspection.findings.iter().any(|finding| is_defect(recipe, &member.own(0, finding))) { Verdict::Reject } else { Verdict::Pass }
+}
+
 /// The judgement on a piece nobody inspected.
 #[must_use]
 pub fn hold(reason: MissReason) -> Judgement {
-    Judgement { verdict: Verdict::Hold, reasons: vec![Reason::Missed(reason)], grade: 0 }
+    hold_for(vec![Reason::Missed(reason)])
+}
+
+/// The judgement on a piece that not every camera of its frame set inspected.
+pub(crate) const fn hold_for(reasons: Vec<Reason>) -> Judgement {
+    Judgement { verdict: Verdict::Hold, reasons, grade: 0 }
 }
 
 /// The findings of an inspection that are defects by the recipe's thresholds, in the order of the inspection.
@@ -42,7 +64,7 @@ pub fn defects<'a>(recipe: &'a Recipe, inspection: &'a Inspection) -> impl Itera
     inspection.findings.iter().filter(move |finding| is_defect(recipe, finding))
 }
 
-fn is_defect(recipe: &Recipe, finding: &Finding) -> bool {
+pub(crate) fn is_defect(recipe: &Recipe, finding: &Finding) -> bool {
     recipe.class(finding.class).is_none_or(|class| finding.score >= class.threshold)
 }
 

@@ -1,6 +1,7 @@
 //! The judgement of the line: a vocabulary, and one state machine that turns events into effects.
 //!
-//! A piece arrives (`piece`), is seen or missed (`inspection`), together with what the process said (`reading`) it gets a
+//! A piece arrives (`piece`), is seen or missed (`inspection`), by one camera or by several that must all have seen it
+//! (`frame_set`), together with what the process said (`reading`) it gets a
 //! verdict (`verdict`) after the recipe (`recipe`, `rubric`); the verdict goes to the line (`line`), into the chain
 //! (`record`), on its way to the reject
 //! gate (`gate`) and onto the charts; when the process drifts, the policy (`policy`) stops the line until a person has
@@ -11,6 +12,7 @@
 pub mod action;
 pub mod alarm;
 pub mod charts;
+pub mod frame_set;
 pub mod gate;
 pub mod inspection;
 pub mod judge;

@@ -123,7 +123,8 @@ impl Memory {
             return (Vec::new(), causes);
         }
         let (points, signals) = self.charts.push(recipe, piece.judgement.verdict, defects, piece.readings);
-        if !matches!(piece.judgement.reasons[..], [Reason::Missed(MissReason::Interrupted)]) {
+        let missed = piece.judgement.reasons.first().and_then(Reason::missed);
+        if missed != Some(MissReason::Interrupted) {
             for (reason, detail) in self.tally.note(&recipe.stop, piece.judgement) {
                 causes.push(Cause { reason, detail, chart: (0, 0) });
             }
@@ -145,7 +146,7 @@ impl Memory {
             Verdict::Hold => &mut counters.hold,
         };
         *of_verdict = of_verdict.wrapping_add(1);
-        if piece.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Missed(_))) {
+        if piece.judgement.reasons.iter().any(|reason| reason.missed().is_some()) {
             counters.missed = counters.missed.wrapping_add(1);
         }
         if goes_to_gate(piece.judgement.verdict, piece.arrival) {

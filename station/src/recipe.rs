@@ -2,6 +2,7 @@
 //!
 //! It is data, written into the ledger when the station starts, so that every verdict can be traced to it.
 
+use crate::frame_set::FrameSet;
 use crate::inspection::{ClassId, ModelRef};
 use crate::policy::StopPolicy;
 use crate::rubric::Rubric;
@@ -16,9 +17,14 @@ pub struct Recipe {
     pub name: String,
     /// The product it is for.
     pub product: String,
-    /// The model that must have looked at a piece. An inspection by any other model judges nothing.
+    /// The model that must have looked at a piece; the first camera's where several form a frame set. An inspection by any
+    /// other model judges nothing.
     pub model: Arc<ModelRef>,
-    /// The defect classes in the order of the model package; `ClassId(1)` is the first.
+    /// The cameras that look at a piece together; `None` where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_set: Option<FrameSet>,
+    /// The defect classes in the order of the model package; `ClassId(1)` is the first. Classes that only the packages of
+    /// further cameras have come after them.
     pub classes: Vec<DefectClass>,
     /// How grades are given.
     pub rubric: Rubric,

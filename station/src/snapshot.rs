@@ -127,6 +127,9 @@ pub struct PieceView {
     pub latency_micros: u64,
     /// Width and height of the frame in pixels; 0 if there was none.
     pub frame: [u32; 2],
+    /// The camera of the frame set whose frame that is; `None` where there is one camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Arc<str>>,
     /// Defects with their boxes in frame pixels.
     pub defects: Vec<DefectView>,
 }
@@ -140,6 +143,9 @@ pub struct DefectView {
     pub score: f32,
     /// Where.
     pub bounds: PixelBox,
+    /// The camera of the frame set that saw it; `None` where there is one camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Arc<str>>,
 }
 
 /// A chart as people see it.

@@ -22,14 +22,15 @@
 mod asked;
 mod link;
 mod numbers;
+mod seen;
 mod stops;
 mod told;
 
 use crate::action::Request;
 use crate::charts::{ChartError, Charts};
+use crate::frame_set::Heard;
 use crate::gate::{Fate, Gate, GateEnd};
-use crate::inspection::{Inspection, Miss, MissReason};
-use crate::judge::{hold, judge};
+use crate::inspection::{Inspection, Miss};
 use crate::line::{Feedback, GateQueue, LineCommand, Permit, PlcLink};
 use crate::memory::{Judged, Memory, goes_to_gate};
 use crate::piece::{Arrival, PieceId};
@@ -110,6 +111,9 @@ struct Open {
     arrival: Arrival,
     arrived_at: Timestamp,
     readings: Vec<Reading>,
+    /// What the cameras of its frame set have said so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    heard: Heard,
 }
 
 /// The judgement. It can be written down whole: read back, it goes on with the same effects, byte for byte.
@@ -279,38 +283,7 @@ impl Station {
         self.gate.arrived(arrival.piece, arrival.encoder);
         self.last_arrived = Some(arrival.piece);
         let readings = self.readings.values().cloned().collect();
-        self.open.push_back(Open { arrival, arrived_at: now, readings });
-    }
-
-    fn seen(&mut self, inspection: &Arc<Inspection>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(mut open) = self.take_open(inspection.piece, inspection.acquisition) else { return };
-        for measured in &inspection.measurements {
-            open.readings.retain(|reading| reading.tag != measured.tag);
-            open.readings.push(measured.clone());
-        }
-        let judgement = judge(&self.setup.recipe, inspection);
-        self.close(open, Some(inspection), judgement, now, effects);
-    }
-
-    fn missed(&mut self, miss: Miss, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(open) = self.take_open(miss.piece, miss.acquisition) else { return };
-        self.close(open, None, hold(miss.reason), now, effects);
-    }
-
-    fn close_late_pieces(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let deadline = self.setup.recipe.verdict_deadline;
-        while self.open.front().is_some_and(|open| now.since(open.arrived_at) > deadline) {
-            if let Some(open) = self.open.pop_front() {
-                self.close(open, None, hold(MissReason::Deadline), now, effects);
-            }
-        }
-    }
-
-    /// What comes too late finds nothing, even if another piece has the same number by now.
-    fn take_open(&mut self, piece: PieceId, acquisition: u16) -> Option<Open> {
-        let is_it = |open: &Open| open.arrival.piece == piece && open.arrival.acquisition == acquisition;
-        let index = self.open.iter().position(is_it)?;
-        self.open.remove(index)
+        self.open.push_back(Open { arrival, arrived_at: now, readings, heard: Heard::new() });
     }
 
     /// Gives a piece its one result and its one record. The order of the effects is the law: stop, tell the gate, write.

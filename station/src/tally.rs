@@ -22,12 +22,12 @@ pub struct Tally {
 impl Tally {
     /// Notes one judged piece; returns every reason to stop that it completed, in the order of the bits.
     pub fn note(&mut self, policy: &StopPolicy, judgement: &Judgement) -> Vec<(StopReason, String)> {
-        let missed = judgement.reasons.iter().find_map(|reason| match reason {
-            Reason::Missed(missed) => Some(*missed),
-            Reason::Defects { .. } => None,
-        });
+        let missed = judgement.reasons.iter().find_map(Reason::missed);
         count_in_a_row(&mut self.not_passed_in_a_row, judgement.verdict != Verdict::Pass);
-        count_in_a_row(&mut self.camera_misses_in_a_row, matches!(missed, Some(MissReason::CameraStale | MissReason::CameraLost)));
+        count_in_a_row(
+            &mut self.camera_misses_in_a_row,
+            matches!(missed, Some(MissReason::CameraStale | MissReason::CameraLost | MissReason::FrameSet)),
+        );
         count_in_a_row(&mut self.model_errors_in_a_row, missed == Some(MissReason::ModelError));
         let rejects = slide(&mut self.rejects, policy.reject_rate_window, judgement.verdict == Verdict::Reject);
         let late = slide(&mut self.late, policy.deadline_window, matches!(missed, Some(MissReason::Deadline | MissReason::QueueFull)));
@@ -40,7 +40,7 @@ impl Tally {
             reasons.push((StopReason::RejectRate, format!("{rejects} rejects among {} pieces", policy.reject_rate_window)));
         }
         if self.camera_misses_in_a_row >= policy.camera_misses {
-            let what = missed.map_or("camera", MissReason::name);
+            let what = judgement.reasons.iter().find_map(told).unwrap_or_else(|| "camera".to_owned());
             reasons
                 .push((StopReason::CameraStale, format!("{what}: {} pieces in a row without a fresh frame", self.camera_misses_in_a_row)));
         }
@@ -63,6 +63,14 @@ impl Tally {
     pub fn unconfirmed_cause(&self, policy: &StopPolicy) -> Option<(StopReason, String)> {
         (self.unconfirmed >= policy.unconfirmed_rejects)
             .then(|| (StopReason::RejectUnconfirmed, format!("{} rejects passed the gate unconfirmed", self.unconfirmed)))
+    }
+}
+
+fn told(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::MissedBy { camera, reason } => Some(format!("{camera}: {reason}")),
+        Reason::Missed(reason) => Some(reason.name().to_owned()),
+        Reason::Defects { .. } => None,
     }
 }
 

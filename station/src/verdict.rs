@@ -5,6 +5,7 @@
 use crate::inspection::{ClassId, MissReason};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// What happens to a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +52,24 @@ pub enum Reason {
     },
     /// It was not inspected.
     Missed(MissReason),
+    /// One camera of its frame set did not see it.
+    MissedBy {
+        /// The camera.
+        camera: Arc<str>,
+        /// Why.
+        reason: MissReason,
+    },
+}
+
+impl Reason {
+    /// Why the piece was not inspected, if that is what it says.
+    #[must_use]
+    pub const fn missed(&self) -> Option<MissReason> {
+        match self {
+            Self::Missed(reason) | Self::MissedBy { reason, .. } => Some(*reason),
+            Self::Defects { .. } => None,
+        }
+    }
 }
 
 /// Verdict, reasons and grade of one piece.

@@ -55,7 +55,7 @@ impl View {
         Self {
             line: format!("{} / {}", setup.identity.line, setup.identity.station).into(),
             recipe: recipe.name.as_str().into(),
-            model: recipe.model.package.as_str().into(),
+            model: models(recipe).into(),
             pieces: VecDeque::with_capacity(PIECES + 1),
             charts: recipe.characteristics.iter().map(chart).collect(),
             reactions: recipe.characteristics.iter().map(|characteristic| (characteristic.id, characteristic.reaction.clone())).collect(),
@@ -136,6 +136,17 @@ impl View {
     }
 }
 
+/// The packages that look, each once.
+fn models(recipe: &Recipe) -> String {
+    let mut names = vec![recipe.model.package.as_str()];
+    for member in recipe.frame_set.iter().flat_map(|set| &set.members) {
+        if !names.contains(&member.model.package.as_str()) {
+            names.push(&member.model.package);
+        }
+    }
+    names.join(", ")
+}
+
 fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView {
     let inspection = record.inspection.as_deref();
     let name = |class| recipe.class(class).map_or_else(|| "?".to_owned(), |class| class.name.clone());
@@ -143,9 +154,15 @@ fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView
         Reason::Defects { class, count: 1, .. } => name(*class),
         Reason::Defects { class, count, .. } => format!("{count} × {}", name(*class)),
         Reason::Missed(missed) => missed.name().to_owned(),
+        Reason::MissedBy { camera, reason } => format!("{camera}: {reason}"),
     };
-    let defect =
-        |finding: &crate::inspection::Finding| DefectView { class: name(finding.class), score: finding.score, bounds: finding.bounds };
+    let views = inspection.map_or(&[][..], |inspection| &inspection.views);
+    let defect = |finding: &crate::inspection::Finding| DefectView {
+        class: name(finding.class),
+        score: finding.score,
+        bounds: finding.bounds,
+        camera: views.get(usize::from(finding.camera)).map(|view| Arc::clone(&view.camera)),
+    };
     PieceView {
         piece: record.arrival.piece,
         serial: record.arrival.serial.clone(),
@@ -156,6 +173,7 @@ fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView
         reason: record.judgement.reasons.iter().map(reason).collect::<Vec<_>>().join(", "),
         latency_micros: record.latency_micros,
         frame: inspection.map_or([0, 0], |inspection| [inspection.width, inspection.height]),
+        camera: inspection.filter(|_| !views.is_empty()).map(|inspection| Arc::clone(&inspection.camera)),
         defects: inspection.into_iter().flat_map(|inspection| defects(recipe, inspection)).map(defect).collect(),
     }
 }

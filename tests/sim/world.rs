@@ -62,6 +62,7 @@ pub fn recipe() -> Recipe {
         name: "test".to_owned(),
         product: "board".to_owned(),
         model: model(),
+        frame_set: None,
         classes: ["open", "short"].map(|name| DefectClass { name: name.to_owned(), threshold: 0.5 }).to_vec(),
         rubric: Rubric { version: 1, bands: vec![Band { grade: "A".to_owned(), defects_max: 0, suspects_max: 0, suspect_score: 0.3 }] },
         verdict_deadline: Micros::from_millis(500),
@@ -101,8 +102,13 @@ pub fn setup() -> Setup {
 /// An inspection of `piece` by the trusted model, with one finding per score.
 #[must_use]
 pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
-    let finding =
-        |score: &f32| Finding { class: ClassId(1), score: *score, bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 }, area_mm2: None };
+    let finding = |score: &f32| Finding {
+        class: ClassId(1),
+        score: *score,
+        bounds: PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 },
+        area_mm2: None,
+        camera: 0,
+    };
     Inspection {
         acquisition: 0,
         piece: PieceId(piece),
@@ -115,6 +121,7 @@ pub fn inspection(piece: u32, scores: &[f32]) -> Inspection {
         findings: scores.iter().map(finding).collect(),
         measurements: Vec::new(),
         micros: StageMicros::default(),
+        views: Vec::new(),
     }
 }
 

@@ -206,6 +206,7 @@ impl Detector {
             findings,
             measurements: Vec::new(),
             micros,
+            views: Vec::new(),
         })
     }
 

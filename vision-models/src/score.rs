@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_finding_counts_for_any_class_by_overlap_or_by_its_middle() {
-        let finding = |bounds| Finding { class: ClassId(2), score: 0.9, bounds, area_mm2: None };
+        let finding = |bounds| Finding { class: ClassId(2), score: 0.9, bounds, area_mm2: None, camera: 0 };
         let truth = [
             TruthBox { class: ClassId(1), bounds: at(0.0, 0.0, 10.0, 10.0) },
             TruthBox { class: ClassId(3), bounds: at(100.0, 100.0, 104.0, 104.0) },

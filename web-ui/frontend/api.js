@@ -46,11 +46,11 @@ export const api = {
   piece: (resultId) => json(ask("GET", `/pieces/${resultId}`)),
   bySerial: (serial) => json(ask("GET", `/pieces?serial=${encodeURIComponent(serial)}`)),
   stream: () => new EventSource(`${BASE}/stream`),
-  /** A frame as a bitmap, the piece on it, and the frame's pixels per pixel of it; the latest one without a number. */
+  /** A frame as a bitmap, the piece on it, its camera where several look at a piece, and the frame's pixels per pixel of it; the latest one without a number. */
   async frame(resultId) {
     const answer = await ask("GET", resultId ? `/pieces/${resultId}/frame.jpg` : "/frame.jpg");
     const bitmap = await createImageBitmap(await answer.blob());
     const [piece, shrink] = ["x-piece", "x-shrink"].map((name) => Number(answer.headers.get(name)));
-    return { bitmap, piece, shrink };
+    return { bitmap, piece, shrink, camera: answer.headers.get("x-camera") };
   },
 };

@@ -27,6 +27,8 @@ pub struct Sources {
 pub struct Picture {
     /// The piece on it.
     pub piece: PieceId,
+    /// The camera that took it, where several form a frame set.
+    pub camera: Option<Arc<str>>,
     /// The frame as JPEG.
     pub jpeg: Arc<[u8]>,
     /// Pixels of the frame, in each direction, that are one pixel of the JPEG; boxes are in those of the frame.

@@ -18,6 +18,7 @@ const SERIAL_CHARS_MAX: usize = 64;
 /// Names the piece on a frame, so that the page can put the right boxes on it.
 const PIECE: HeaderName = HeaderName::from_static("x-piece");
 const SHRINK: HeaderName = HeaderName::from_static("x-shrink");
+const CAMERA: HeaderName = HeaderName::from_static("x-camera");
 
 /// `GET /snapshot`
 pub(crate) async fn snapshot(_: Looking, State(shared): State<Arc<Shared>>) -> Response {
@@ -110,13 +111,18 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 fn jpeg(picture: &Picture, asked: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", picture.piece);
+    // Of one piece each camera of a frame set has a picture.
+    let camera = picture.camera.as_deref();
+    let tag = camera.map_or_else(|| format!("\"{}\"", picture.piece), |camera| format!("\"{} {camera}\"", picture.piece));
     let known = asked.get(header::IF_NONE_MATCH).is_some_and(|have| have.as_bytes() == tag.as_bytes());
     let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { picture.jpeg.to_vec().into_response() };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
     headers.insert(PIECE, HeaderValue::from(picture.piece.0));
     headers.insert(SHRINK, HeaderValue::from(picture.shrink));
+    if let Some(camera) = camera.and_then(|camera| HeaderValue::from_str(camera).ok()) {
+        headers.insert(CAMERA, camera);
+    }
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }

@@ -7,7 +7,7 @@ use crate::cli::Doctor;
 use crate::clock::Clock;
 use crate::config::{CameraSource, LinkSettings, LiveSource, ServerPort, Settings};
 use crate::doctor::{Finding, State, examine, table};
-use crate::pipeline::rig::{self, Rig};
+use crate::pipeline::rig::{self, Eye, Rig};
 use crate::pipeline::see::chain;
 use crate::pipeline::{LineError, at, modbus, runtime};
 use plc_bridge::watch::{Board, Watcher};
@@ -31,9 +31,10 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
     let settings = Settings::load(&args.config)?;
     let clock = Clock::new();
     let mut probes: Vec<Box<dyn Fn() -> Finding + '_>> = vec![Box::new(|| eyes(&settings))];
-    if let CameraSource::Live(source) = &settings.camera.source {
-        let (name, contrast_min) = (&settings.camera.name, settings.camera.contrast_min);
-        probes.push(Box::new(move || camera_sees(name, contrast_min, source, clock)));
+    for camera in settings.cameras() {
+        if let CameraSource::Live(source) = &camera.source {
+            probes.push(Box::new(move || camera_sees(&camera.name, camera.contrast_min, source, clock)));
+        }
     }
     if let Some(plc) = &settings.plc {
         probes.extend(serial_device(&plc.link).map(|probe| Box::new(probe) as Box<dyn Fn() -> Finding>));
@@ -67,18 +68,24 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
 fn eyes(settings: &Settings) -> Finding {
     match Rig::open(settings) {
         Ok(rig) => {
-            let millis = rig.choice.measured.iter().find(|one| one.variant == rig.choice.variant).map_or(0.0, |one| one.millis);
-            let package = &rig.detector.model().package;
             let signed = if settings.model.trusted_keys.is_empty() { "no signature asked for" } else { "signed by a trusted key" };
-            let detail = format!(
-                "{} sees, {package} proves itself; variant {} ({}), {millis:.1} ms of CPU a picture, {signed}",
-                settings.camera.name, rig.choice.variant, rig.choice.reason
-            );
-            match rig.choice.warning {
-                Some(warning) => {
-                    Finding::warn("camera and model", format!("{detail}; {warning}"), "see the package's maker, or choose [model] variant")
-                }
-                None => Finding::ok("camera and model", detail),
+            let seen = rig.eyes().map(|Eye { camera, detector, choice, .. }| {
+                let millis = choice.measured.iter().find(|one| one.variant == choice.variant).map_or(0.0, |one| one.millis);
+                let (name, package) = (camera.name(), &detector.model().package);
+                format!(
+                    "{name} sees, {package} proves itself; variant {} ({}), {millis:.1} ms of CPU a picture",
+                    choice.variant, choice.reason
+                )
+            });
+            let mut detail = seen.collect::<Vec<_>>().join("; ");
+            detail.push_str(", ");
+            detail.push_str(signed);
+            let warnings: Vec<&str> = rig.eyes().filter_map(|eye| eye.choice.warning.as_deref()).collect();
+            if warnings.is_empty() {
+                Finding::ok("camera and model", detail)
+            } else {
+                let detail = format!("{detail}; {}", warnings.join("; "));
+                Finding::warn("camera and model", detail, "see the package's maker, or choose [model] variant")
             }
         }
         Err(error) => Finding::fail("camera and model", chain(&error), "mend what is named; scripts/onnxruntime.sh fetches the runtime"),

@@ -5,6 +5,8 @@ use crate::cli::{self, Config};
 use crate::config::Settings;
 use crate::pipeline::rig::Rig;
 use crate::pipeline::{Line, LineError, Run, at, until_told_to_end};
+use std::sync::Arc;
+use vision_models::package::Package;
 
 /// Runs the station until it is told to end.
 pub fn run(args: &cli::Run) -> Result<(), Failure> {
@@ -32,7 +34,7 @@ pub fn run(args: &cli::Run) -> Result<(), Failure> {
     notify(&[sd_notify::NotifyState::Ready]);
     until_told_to_end()?;
     notify(&[sd_notify::NotifyState::Stopping]);
-    let (meter, clock) = (std::sync::Arc::clone(&line.meter), line.clock);
+    let (meter, clock) = (Arc::clone(&line.meter), line.clock);
     let late = line.stop();
     if let Some(file) = figures {
         // The times of pieces count from the line's clock; this is how old the process was when that began.
@@ -58,9 +60,15 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 /// Reports every problem of the settings, and of the recipe against the model package.
 pub fn check(args: &Config) -> Result<(), Failure> {
     let settings = Settings::load(&args.config)?;
-    let package = vision_models::package::Package::open_trusted(&settings.model.package, &settings.model.trusted_keys)
-        .map_err(at("the model package is refused"))?;
-    settings.recipe(std::sync::Arc::clone(package.model()), &package.classes())?;
+    let mut looks = Vec::new();
+    for camera in settings.cameras() {
+        let folder = camera.own_model.as_ref().map_or(&settings.model.package, |own| &own.package);
+        let package = Package::open_trusted(folder, &settings.model.trusted_keys).map_err(at("the model package is refused"))?;
+        looks.push((Arc::clone(package.model()), package.classes()));
+    }
+    if let Some(((model, classes), others)) = looks.split_first() {
+        settings.recipe(Arc::clone(model), classes, others)?;
+    }
     say(&format!("{}: no problems", args.config.display()))?;
     if is_commissioning(&settings) {
         say("plc.commissioning = true: `jidoka plc test-write` may be used, `jidoka run` refuses to start")?;

@@ -1,6 +1,7 @@
-//! `[camera]`: what delivers the frames.
+//! `[camera]`, or several `[[camera]]` and `[frame_set]`: what delivers the frames.
 
 use serde::Serialize;
+use station::units::Micros;
 use std::path::PathBuf;
 use vision_models::camera::wire::{Device, TriggerMode};
 use vision_models::frame::PixelFormat;
@@ -14,7 +15,29 @@ pub struct CameraSettings {
     pub contrast_min: u8,
     /// What delivers the frames.
     pub source: CameraSource,
-    /// Pictures per second of a line without triggers; `None`: one picture per trigger of the PLC.
+    /// Pictures per second of a line without triggers; `None`: one picture per trigger of the PLC. Of a frame set all are
+    /// taken together, and it says so.
+    pub free_run_per_second: Option<f64>,
+    /// What looks at its pictures; `None`: the package of `[model]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_model: Option<OwnModel>,
+}
+
+/// The model package of one camera of a frame set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnModel {
+    /// Folder of the package.
+    pub package: PathBuf,
+    /// The variant of its weights, as in `[model]`.
+    pub variant: Option<String>,
+}
+
+/// `[frame_set]`: several cameras look at one piece. A piece that one of them did not see is a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FrameSetSettings {
+    /// From the first picture of a piece in memory to the last one at most this long.
+    pub window: Micros,
+    /// Pieces per second of a line without triggers; `None`: one picture of each camera per trigger of the PLC.
     pub free_run_per_second: Option<f64>,
 }
 

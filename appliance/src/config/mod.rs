@@ -16,7 +16,7 @@ mod template;
 mod tests;
 mod validate;
 
-pub use camera::{CameraSettings, CameraSource, LiveSource};
+pub use camera::{CameraSettings, CameraSource, FrameSetSettings, LiveSource, OwnModel};
 pub use plc::{
     HandshakeSettings, LinkSettings, PayloadSettings, PayloadSource, PlcSettings, ServerPort, ServerSettings, SourceSettings, TagSettings,
     WriteAllowed,
@@ -25,7 +25,8 @@ pub use problem::{Problem, Problems};
 pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
 use serde::Serialize;
-use station::inspection::ModelRef;
+use station::frame_set::{FrameSet, Member};
+use station::inspection::{ClassId, ModelRef};
 use station::policy::StopPolicy;
 use station::recipe::{Characteristic, DefectClass, Recipe};
 use station::record::Identity;
@@ -49,8 +50,14 @@ pub struct Settings {
     pub identity: Identity,
     /// Where ledger, pictures and journal are kept. `[data] directory`
     pub data_directory: PathBuf,
-    /// Where frames come from. `[camera]`
+    /// Where frames come from: the only camera, or the first of a frame set. `[camera]`
     pub camera: CameraSettings,
+    /// The other cameras of the frame set, in the order of the file. `[[camera]]`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_cameras: Vec<CameraSettings>,
+    /// What is agreed about them; there exactly if there are others. `[frame_set]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_set: Option<FrameSetSettings>,
     /// What looks at them. `[model]`
     pub model: ModelSettings,
     /// What is measured in every picture; nothing if the file has no section for it. `[gauge]`
@@ -87,6 +94,9 @@ pub struct Settings {
     origin: Origin,
 }
 
+/// A model and the classes of its package, with the thresholds of its operating point.
+pub type Looks = (Arc<ModelRef>, Vec<DefectClass>);
+
 /// The file that settings came from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Origin {
@@ -100,6 +110,8 @@ struct Origin {
 pub struct GaugeSettings {
     /// The plan's file. `plan`
     pub plan: PathBuf,
+    /// The camera whose pictures are measured: the only one, or the one of the frame set that is named. `camera`
+    pub camera: String,
 }
 
 /// `[model]`
@@ -287,11 +299,33 @@ impl Settings {
         validate::settings(file, text, folder)
     }
 
+    /// All cameras, in the order of the file.
+    pub fn cameras(&self) -> impl Iterator<Item = &CameraSettings> {
+        std::iter::once(&self.camera).chain(&self.more_cameras)
+    }
+
+    /// Pieces per second of a line without triggers.
+    #[must_use]
+    pub fn free_run_per_second(&self) -> Option<f64> {
+        self.frame_set.map_or(self.camera.free_run_per_second, |set| set.free_run_per_second)
+    }
+
     /// The recipe, once it is known which model looks and which classes it has (with the thresholds of its operating point).
-    pub fn recipe(&self, model: Arc<ModelRef>, classes: &[DefectClass]) -> Result<Recipe, Problems> {
-        let payload = validate::payload::values(&self.recipe, &self.origin, &model.package, classes)?;
-        let classes = validate::classes(&self.model, &self.origin, &model.package, classes)?;
+    /// `others` are the models of the other cameras of a frame set, in their order.
+    pub fn recipe(&self, model: Arc<ModelRef>, classes: &[DefectClass], others: &[Looks]) -> Result<Recipe, Problems> {
+        let first = (Arc::clone(&model), classes.to_vec());
+        let joined = validate::looks::join(&self.model, &self.origin, &first, others)?;
+        let payload = validate::payload::values(&self.recipe, &self.origin, &joined.packages, &joined.classes)?;
+        let classes = validate::classes(&self.model, &self.origin, &joined.packages, &joined.classes)?;
+        let member = |(camera, (model, classes)): (&CameraSettings, (Arc<ModelRef>, Vec<ClassId>))| Member {
+            camera: camera.name.as_str().into(),
+            model,
+            classes,
+        };
+        let frame_set =
+            self.frame_set.map(|set| FrameSet { window: set.window, members: self.cameras().zip(joined.members).map(member).collect() });
         Ok(Recipe {
+            frame_set,
             name: self.recipe.name.clone(),
             product: self.recipe.product.clone(),
             model,

@@ -442,6 +442,12 @@ impl<'s> Section<'s> {
         self.list(&leaf, &form, open).unwrap_or_default()
     }
 
+    /// The section `[key]`, or the sections `[[key]]` if they are written so.
+    pub(super) fn one_or_more(&self, key: &'static str) -> Vec<Section<'s>> {
+        let is_list = self.find(key).is_some_and(|leaf| leaf.value.as_array().is_some());
+        if is_list { self.sections(key) } else { vec![self.section(key)] }
+    }
+
     /// As [`Self::sections`], for a look at what is read elsewhere: nothing is told of them.
     pub(super) fn glance_sections(&self, key: &'static str) -> Vec<Section<'s>> {
         let Some(items) = self.find(key).and_then(|leaf| leaf.value.as_array()) else { return Vec::new() };

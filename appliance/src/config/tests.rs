@@ -1,5 +1,6 @@
 //! What the settings promise to a person with a wrong file: every problem, its line, its key, its mend.
 
+mod cameras;
 mod modbus;
 mod plan;
 
@@ -434,7 +435,7 @@ fn package() -> (Arc<ModelRef>, Vec<DefectClass>) {
 #[test]
 fn thresholds_come_from_where_the_file_says() {
     let (model, classes) = package();
-    let recipe = |changes: &[(&str, &str)]| parse(&sample_with(changes)).expect("valid").recipe(model.clone(), &classes);
+    let recipe = |changes: &[(&str, &str)]| parse(&sample_with(changes)).expect("valid").recipe(model.clone(), &classes, &[]);
     let thresholds = |recipe: Recipe| recipe.classes.iter().map(|class| class.threshold).collect::<Vec<_>>();
 
     let taken = recipe(&[]).expect("the package decides");

@@ -3,6 +3,8 @@
 //! Every reader asks for all of its keys before it gives up on one of them, so that all problems are told.
 
 mod camera;
+mod frame_set;
+pub(super) mod looks;
 pub(super) mod payload;
 mod plan;
 mod plc;
@@ -43,13 +45,14 @@ pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings
 fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let identity = identity(&root.section("station"));
     let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
-    let camera = camera::camera(&root.section("camera"), folder);
     let model = model(&root.section("model"), folder);
     let recipe_section = root.section("recipe");
     let recipe = recipe(&recipe_section);
+    let cameras = frame_set::cameras(root, folder, recipe.as_ref().map(|(_, _, deadline)| *deadline));
     let rubric = plan::rubric(&root.section("rubric"));
     let (modbus, mut tags) = plc::settings(root);
-    let gauge = root.optional_section("gauge").map_or(Some(None), |section| gauge(&section, folder, tags.as_mut()).map(Some));
+    let gauge =
+        root.optional_section("gauge").map_or(Some(None), |section| gauge(&section, folder, tags.as_mut(), cameras.as_ref()).map(Some));
     let payload = payload::settings(&recipe_section, tags.as_deref());
     let characteristics = plan::characteristics(root, tags.as_deref());
     let stop_policy = plan::stop_policy(&root.section("stop_policy"));
@@ -73,10 +76,13 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
 
     let modbus = modbus?;
     let (name, product, verdict_deadline) = recipe?;
+    let frame_set::Cameras { first, others, frame_set } = cameras?;
     Some(Settings {
         identity: identity?,
         data_directory: data_directory?,
-        camera: camera?,
+        camera: first,
+        more_cameras: others,
+        frame_set,
         model: model?,
         gauge: gauge?,
         recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric?, payload: payload? },
@@ -165,7 +171,13 @@ fn model(section: &Section<'_>, folder: &Path) -> Option<ModelSettings> {
 }
 
 /// Reads the plan too: its sizes are tags like any other.
-fn gauge(section: &Section<'_>, folder: &Path, tags: Option<&mut Vec<KnownTag>>) -> Option<GaugeSettings> {
+fn gauge(
+    section: &Section<'_>,
+    folder: &Path,
+    tags: Option<&mut Vec<KnownTag>>,
+    cameras: Option<&frame_set::Cameras>,
+) -> Option<GaugeSettings> {
+    let camera = gauge_camera(section, cameras);
     let plan = path(section, "plan", "the file of the gauge plan", folder)?;
     let gauge = match crate::gauges::read(&plan) {
         Ok(gauge) => gauge,
@@ -188,7 +200,28 @@ fn gauge(section: &Section<'_>, folder: &Path, tags: Option<&mut Vec<KnownTag>>)
     if let Some(tags) = tags {
         tags.extend(measured);
     }
-    Some(GaugeSettings { plan })
+    Some(GaugeSettings { plan, camera: camera? })
+}
+
+/// The camera whose pictures are measured; where there is one, it need not be named.
+fn gauge_camera(section: &Section<'_>, cameras: Option<&frame_set::Cameras>) -> Option<String> {
+    let form = "the name of the camera whose pictures are measured";
+    let named = section.optional_text("camera", form)?;
+    let cameras = cameras?;
+    let names: Vec<&str> = std::iter::once(&cameras.first).chain(&cameras.others).map(|camera| camera.name.as_str()).collect();
+    match named {
+        None if names.len() > 1 => {
+            section.misses("camera", format!("add `camera = …`, {form}: one of {}", names.join(", ")));
+            None
+        }
+        Some(named) if !names.contains(&named) => {
+            let mend =
+                nearest(named, &names).map_or(format!("name one of {}", names.join(", ")), |meant| format!("did you mean `{meant}`?"));
+            section.wrong("camera", format!("there is no camera named {}", named.escape_debug()), mend);
+            None
+        }
+        named => Some(named.unwrap_or(&cameras.first.name).to_owned()),
+    }
 }
 
 /// The classes of the package with the thresholds that are in force, in the package's order.

@@ -53,6 +53,7 @@ fn piece(number: u32, verdict: Verdict, grade: &str, reason: &str) -> Arc<PieceV
         reason: reason.into(),
         latency_micros: 41_000,
         frame: [640, 640],
+        camera: None,
         defects: Vec::new(),
     })
 }

@@ -4,19 +4,18 @@
 
 use crate::judge::Input;
 use crate::meter::{Meter, Stage};
-use crate::pipeline::see::Trigger;
+use crate::pipeline::see::{Lane, Trigger};
 use crossbeam::channel::Sender;
 use plc_bridge::BridgeReport;
 use station::Event;
-use station::inspection::{Miss, MissReason};
 use std::sync::Arc;
 
 /// What the bridge's reports lead to.
 pub struct Reports {
     /// To the judging thread.
     pub judge: Sender<Input>,
-    /// To the capture thread.
-    pub triggers: Sender<Trigger>,
+    /// To the capture threads.
+    pub lanes: Vec<Lane>,
     /// Where stages are timed.
     pub meter: Arc<Meter>,
     /// The time.
@@ -26,8 +25,8 @@ pub struct Reports {
 impl Reports {
     /// Reports into these queues.
     #[must_use]
-    pub fn new(judge: Sender<Input>, triggers: Sender<Trigger>, meter: Arc<Meter>, clock: crate::clock::Clock) -> Self {
-        Self { judge, triggers, meter, clock }
+    pub fn new(judge: Sender<Input>, lanes: Vec<Lane>, meter: Arc<Meter>, clock: crate::clock::Clock) -> Self {
+        Self { judge, lanes, meter, clock }
     }
 
     /// Takes one report.
@@ -66,11 +65,9 @@ impl Reports {
     }
 
     fn trigger(&self, trigger: Trigger) {
-        let Trigger { piece, acquisition, at_micros, .. } = trigger;
-        self.meter.begin(piece, at_micros);
-        if self.triggers.try_send(trigger).is_err() {
-            tracing::error!(%piece, "the camera's queue is full");
-            self.tell(Event::Missed(Miss { piece, acquisition, reason: MissReason::QueueFull }));
+        self.meter.begin(trigger.piece, trigger.at_micros);
+        for lane in &self.lanes {
+            lane.ask(trigger, &self.judge);
         }
     }
 

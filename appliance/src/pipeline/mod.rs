@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  plc ──arrivals──────────────────────────────▶ judge ──entries──▶ store ──▶ ledger
-//!   ▲ └─triggers─▶ capture ─shots─▶ infer ─seen─▶  │ │ └─happenings─▶ journal
+//!   ▲ └─triggers─▶ capture ─shots─▶ infer ─seen─▶  │ │ └─happenings─▶ journal     (a pair of them for each camera)
 //!   └────────────────── commands ◀─────────────────┘ └─snapshots (latest)─▶ web, panel
 //!                                    └─frames─▶ pictures            upload-* ◀── outbox
 //! ```
@@ -20,6 +20,7 @@ pub mod pictures;
 pub mod rig;
 pub mod see;
 pub mod show;
+pub mod together;
 
 use crate::clock::Clock;
 use crate::config::{Realtime, Settings};
@@ -30,8 +31,9 @@ use crate::pipeline::deliver::{Delivery, deliver};
 use crate::pipeline::pace::Pace;
 use crate::pipeline::people::{Board, People};
 use crate::pipeline::pictures::{Gallery, Looked};
-use crate::pipeline::rig::Rig;
-use crate::pipeline::see::{Shot, Trigger};
+use crate::pipeline::rig::{Eye, Rig};
+use crate::pipeline::see::{Lane, Shot, Trigger};
+use crate::pipeline::together::Member;
 use crate::realtime;
 use crate::store::Store;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -65,6 +67,17 @@ const COMMANDS: usize = 256;
 const ENTRIES: usize = 512;
 /// Happenings that wait for the journal; one slot costs some 4 kB. Full: the happening is counted as lost.
 const HAPPENINGS: usize = 1024;
+/// The threads of each camera: capture, keeper of a live one, inference.
+const NAMES: [[&str; 3]; 8] = [
+    ["capture", "camera", "infer-0"],
+    ["capture-1", "camera-1", "infer-1"],
+    ["capture-2", "camera-2", "infer-2"],
+    ["capture-3", "camera-3", "infer-3"],
+    ["capture-4", "camera-4", "infer-4"],
+    ["capture-5", "camera-5", "infer-5"],
+    ["capture-6", "camera-6", "infer-6"],
+    ["capture-7", "camera-7", "infer-7"],
+];
 /// A thread that has not ended this long after it could is named and left behind. Longer than one exchange with a backend.
 const END_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -188,7 +201,10 @@ struct Parts {
 
 impl Parts {
     fn open(settings: &Settings, rig: &Rig, journal: Option<PathBuf>) -> Result<Self, LineError> {
-        let recipe = settings.recipe(Arc::clone(rig.detector.model()), &rig.classes).map_err(at("the recipe does not fit the model"))?;
+        let looks = |eye: &Eye| (Arc::clone(eye.detector.model()), eye.classes.clone());
+        let others: Vec<_> = rig.others.iter().map(looks).collect();
+        let (model, classes) = looks(&rig.eye);
+        let recipe = settings.recipe(model, &classes, &others).map_err(at("the recipe does not fit the model"))?;
         let program = format!("jidoka {}", env!("CARGO_PKG_VERSION"));
         let setup = Setup { identity: settings.identity.clone(), recipe: Arc::new(recipe), program };
         let (store, past) = show::open_store(settings)?;
@@ -246,34 +262,59 @@ impl Flow {
             free_run,
             realtime,
         } = self;
-        let Rig { camera, pool, keeper, before_grab, detector, measuring, .. } = rig;
-        let (triggers_tx, triggers) = bounded::<Trigger>(TRIGGERS);
-        let (shots_tx, shots) = bounded::<Shot>(SHOTS);
-        let reports = link::Reports::new(to_judge.clone(), triggers_tx, Arc::clone(&meter), clock);
+        let Rig { eye, others, before_grab, .. } = rig;
+        let mut before_grab = Some(before_grab);
+        let eyes: Vec<Eye> = std::iter::once(eye).chain(others).collect();
+        let names: Vec<Arc<str>> = eyes.iter().map(|eye| eye.camera.name().into()).collect();
+        let mut members: Vec<Option<Member>> = vec![None];
+        if names.len() > 1 {
+            members = together::members(names).into_iter().map(Some).collect();
+        }
+        let queues: Vec<_> = members.iter().map(|_| bounded::<Trigger>(TRIGGERS)).collect();
+        let lane =
+            |((triggers, _), member): (&(Sender<Trigger>, _), &Option<Member>)| Lane { triggers: triggers.clone(), member: member.clone() };
+        let lanes = || queues.iter().zip(&members).map(lane);
+        let reports = link::Reports::new(to_judge.clone(), lanes().collect(), Arc::clone(&meter), clock);
+        let mut led: Vec<Lane> = lanes().skip(1).collect();
         let plc = runtime()?;
-        let name: Arc<str> = camera.name().into();
-        let (of_infer, of_store) = (to_judge.clone(), to_judge.clone());
-        let told = see::Told { judge: to_judge, plc: to_plc };
-        let pace = match free_run {
-            Some((period, first)) => Pace::free(triggers, period, first, clock, Arc::clone(&meter)),
-            None => Pace::triggered(triggers),
-        };
-        let capture = see::Capture { camera, before_grab, pool, clock, pace, shots: shots_tx, told };
-        let (infer_meter, store_meter) = (Arc::clone(&meter), meter);
-        let kept = Arc::clone(&name);
-        let mut flow = vec![
-            spawn_hot("plc", realtime, move || {
-                plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), self::told(stop)));
-            })?,
-            spawn_hot("capture", realtime, move || capture.run())?,
-        ];
-        // It ends when the capture thread has dropped its camera.
-        flow.extend(keeper.map(|keeper| spawn("camera", move || rig::keep(keeper, &kept))).transpose()?);
-        flow.extend([
-            spawn("infer-0", move || see::infer(detector, measuring.as_ref(), &name, &infer_meter, &shots, &of_infer, &looked))?,
-            spawn_hot("judge", realtime, move || judge.run(inputs))?,
-            spawn("store", move || keep::keep(&store, clock, &store_meter, &entries, &of_store))?,
-        ]);
+        let mut flow = vec![spawn_hot("plc", realtime, move || {
+            plc.block_on(plc_bridge::run(bridge, commands, move |report| reports.take(report), self::told(stop)));
+        })?];
+        let mut looking = Vec::new();
+        for (index, ((eye, (_, triggers)), member)) in eyes.into_iter().zip(queues).zip(members).enumerate() {
+            let Eye { camera, pool, keeper, detector, measuring, .. } = eye;
+            let [capturing, keeping, inferring] = NAMES.get(index).copied().unwrap_or(["capture", "camera", "infer"]);
+            let (shots_tx, shots) = bounded::<Shot>(SHOTS);
+            let name: Arc<str> = camera.name().into();
+            let kept = Arc::clone(&name);
+            let pace = match free_run.filter(|_| index == 0) {
+                Some((period, first)) => {
+                    Pace::free(triggers, period, first, clock, Arc::clone(&meter)).with_others(std::mem::take(&mut led))
+                }
+                None => Pace::triggered(triggers),
+            };
+            let infer = see::Infer {
+                detector,
+                measuring,
+                camera: name,
+                member: member.clone(),
+                is_first: index == 0,
+                meter: Arc::clone(&meter),
+                judge: to_judge.clone(),
+                pictures: looked.clone(),
+            };
+            let told = see::Told { judge: to_judge.clone(), plc: to_plc.clone() };
+            let before_grab = before_grab.take().unwrap_or_else(|| Box::new(|_| {}));
+            let capture = see::Capture { camera, before_grab, pool, clock, pace, shots: shots_tx, told, member };
+            flow.push(spawn_hot(capturing, realtime, move || capture.run())?);
+            // It ends when the capture thread has dropped its camera.
+            flow.extend(keeper.map(|keeper| spawn(keeping, move || rig::keep(keeper, &kept))).transpose()?);
+            looking.push(spawn(inferring, move || infer.run(&shots))?);
+        }
+        drop((led, looked));
+        flow.extend(looking);
+        flow.push(spawn_hot("judge", realtime, move || judge.run(inputs))?);
+        flow.push(spawn("store", move || keep::keep(&store, clock, &meter, &entries, &to_judge))?);
         Ok(flow)
     }
 }
@@ -299,7 +340,7 @@ impl Line {
         let (stop_uploads, uploads_stop) = bounded::<()>(0);
 
         let gallery = Arc::new(Gallery::new(store.images(), has_page, clock));
-        let eyes = rig.camera.counters();
+        let eyes = rig.eyes().map(|eye| (eye.camera.name().to_owned(), eye.camera.counters())).collect();
         let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery), eyes);
         let people =
             People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), artist: show::Artist::new(settings, snapshots.clone()) };
@@ -327,7 +368,7 @@ impl Line {
             entries,
             looked: looked_tx,
             stop: plc_stop,
-            free_run: settings.camera.free_run_per_second.map(|rate| (Duration::from_secs_f64(1.0 / rate), first_piece(results_before))),
+            free_run: settings.free_run_per_second().map(|rate| (Duration::from_secs_f64(1.0 / rate), first_piece(results_before))),
             realtime: settings.realtime,
         };
         if let Some(realtime) = settings.realtime {

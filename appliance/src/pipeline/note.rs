@@ -71,7 +71,7 @@ pub(crate) mod tests {
     pub(crate) fn setup() -> Setup {
         let settings = Settings::parse("sample", sample(), Path::new("/")).unwrap();
         let model = Arc::new(ModelRef { package: "m@1".to_owned(), weights: Digest::of(b"m") });
-        let recipe = settings.recipe(model, &[DefectClass { name: "open".to_owned(), threshold: 0.5 }]).unwrap();
+        let recipe = settings.recipe(model, &[DefectClass { name: "open".to_owned(), threshold: 0.5 }], &[]).unwrap();
         Setup { identity: settings.identity, recipe: Arc::new(recipe), program: "test".to_owned() }
     }
 

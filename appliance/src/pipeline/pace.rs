@@ -1,4 +1,4 @@
-//! What the capture thread waits for: triggers of the PLC, or, on a free-running line, the next picture that is due.
+//! What a capture thread waits for: triggers of the PLC, or, on a free-running line, the next picture that is due.
 //!
 //! Invariants: every picture that was due is a piece — one that could not be taken in time is announced like any other and
 //! missed, never left out; a piece is announced to the judge before its picture is taken.
@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::judge::Input;
 use crate::meter::Meter;
-use crate::pipeline::see::{Trigger, miss};
+use crate::pipeline::see::{Lane, Trigger, miss};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use station::Event;
 use station::inspection::MissReason;
@@ -28,6 +28,8 @@ struct FreeRun {
     next_piece: u32,
     acquisition: u16,
     meter: Arc<Meter>,
+    /// The other cameras of a frame set: what is due for the first is due for all.
+    others: Vec<Lane>,
 }
 
 impl Pace {
@@ -43,7 +45,19 @@ impl Pace {
     pub fn free(triggers: Receiver<Trigger>, period: Duration, first_piece: u32, clock: Clock, meter: Arc<Meter>) -> Self {
         let period_micros = u64::try_from(period.as_micros()).unwrap_or(u64::MAX).max(1);
         let due_micros = clock.mono_micros().saturating_add(period_micros);
-        Self { triggers, free: Some(FreeRun { period_micros, due_micros, next_piece: first_piece.max(1), acquisition: 0, meter }) }
+        Self {
+            triggers,
+            free: Some(FreeRun { period_micros, due_micros, next_piece: first_piece.max(1), acquisition: 0, meter, others: Vec::new() }),
+        }
+    }
+
+    /// The same, and the other cameras of its frame set take their pictures with it.
+    #[must_use]
+    pub fn with_others(mut self, others: Vec<Lane>) -> Self {
+        if let Some(free) = &mut self.free {
+            free.others = others;
+        }
+        self
     }
 
     /// Waits for the next picture that is to be taken; `None` if there will be none.
@@ -59,9 +73,12 @@ impl Pace {
             let trigger = free.announce(judge);
             // Its successor is due already: a camera would have written over it.
             if clock.mono_micros() < free.due_micros {
+                for lane in &free.others {
+                    lane.ask(trigger, judge);
+                }
                 return Some(trigger);
             }
-            miss(judge, trigger.piece, trigger.acquisition, MissReason::QueueFull);
+            miss(judge, None, trigger.piece, trigger.acquisition, MissReason::QueueFull);
         }
     }
 }

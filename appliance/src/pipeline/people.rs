@@ -36,12 +36,13 @@ pub struct People {
 }
 
 impl People {
-    fn image_of(&self, result_id: u64) -> Option<(station::piece::PieceId, Digest)> {
+    /// The piece, the camera of its frame set if it has one, and the picture: of a frame set the one with the worst defect.
+    fn image_of(&self, result_id: u64) -> Option<(station::piece::PieceId, Option<Arc<str>>, Digest)> {
         let entry = self.store.piece(result_id).ok().flatten()?;
-        match &entry.body {
-            Body::Piece(record) => record.inspection.as_ref().map(|inspection| (record.arrival.piece, inspection.image)),
-            _ => None,
-        }
+        let Body::Piece(record) = &entry.body else { return None };
+        let inspection = record.inspection.as_ref()?;
+        let camera = (!inspection.views.is_empty()).then(|| Arc::clone(&inspection.camera));
+        Some((record.arrival.piece, camera, inspection.image))
     }
 }
 
@@ -51,10 +52,10 @@ impl Pictures for People {
     }
 
     fn of(&self, result_id: u64) -> Option<Picture> {
-        let (piece, image) = self.image_of(result_id)?;
+        let (piece, camera, image) = self.image_of(result_id)?;
         let kept = self.gallery.images.get(image).ok();
-        let latest = || self.gallery.latest().filter(|latest| latest.piece == piece);
-        kept.map(|jpeg| Picture { piece, jpeg: jpeg.into(), shrink: 1 }).or_else(latest)
+        let latest = || self.gallery.latest().filter(|latest| latest.piece == piece && latest.camera == camera);
+        kept.map(|jpeg| Picture { piece, camera: camera.clone(), jpeg: jpeg.into(), shrink: 1 }).or_else(latest)
     }
 
     fn panel(&self) -> Option<Arc<[u8]>> {
@@ -87,8 +88,7 @@ pub struct Board {
     gallery: Arc<Gallery>,
     data: PathBuf,
     budget_micros: u64,
-    camera: String,
-    eyes: Option<Arc<CameraCounters>>,
+    eyes: Vec<(String, Option<Arc<CameraCounters>>)>,
 }
 
 impl Board {
@@ -101,11 +101,10 @@ impl Board {
         deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
         simulated: bool,
         gallery: Arc<Gallery>,
-        eyes: Option<Arc<CameraCounters>>,
+        eyes: Vec<(String, Option<Arc<CameraCounters>>)>,
     ) -> Self {
         let budget_micros = settings.recipe.verdict_deadline.0;
-        let (data, camera) = (settings.data_directory.clone(), settings.camera.name.clone());
-        Self { clock, meter, deliveries, simulated, gallery, data, budget_micros, camera, eyes }
+        Self { clock, meter, deliveries, simulated, gallery, data: settings.data_directory.clone(), budget_micros, eyes }
     }
 
     /// The health of the appliance, given what the line shows.
@@ -142,17 +141,32 @@ impl Board {
         }
     }
 
+    /// All cameras as one part: each with its counts, and as good as the worst of them.
     fn camera(&self, snapshot: &Snapshot) -> Part {
-        let counts = self.eyes.as_ref().map(|eyes| eyes.look()).unwrap_or_default();
-        let of = |what: &str| format!("{}: {what}", self.camera);
-        match snapshot.pieces.last() {
-            _ if counts.trouble.is_some() => Part { state: PartState::Bad, detail: of(&counts.to_string()) },
-            None => Part { state: PartState::Unknown, detail: of("no piece yet") },
-            Some(piece) if piece.reason.contains("camera_") => {
-                Part { state: PartState::Bad, detail: of(&format!("{}; {counts}", piece.reason)) }
+        let last = snapshot.pieces.last();
+        // Of a frame set the reason names the camera.
+        let is_one = self.eyes.len() == 1;
+        let misses = |name: &str| {
+            let of = |reason: &&str| reason.contains("camera_") || reason.contains("frame_set");
+            let reason = last.map(|piece| piece.reason.as_str()).filter(of)?;
+            (is_one || reason.contains(&format!("{name}: "))).then_some(reason)
+        };
+        let mut state = if last.is_some() { PartState::Good } else { PartState::Unknown };
+        let mut details = Vec::with_capacity(self.eyes.len());
+        for (name, counters) in &self.eyes {
+            let counts = counters.as_ref().map(|counters| counters.look()).unwrap_or_default();
+            let reason = misses(name).filter(|_| counts.trouble.is_none());
+            if counts.trouble.is_some() || reason.is_some() {
+                state = PartState::Bad;
             }
-            Some(_) => Part { state: PartState::Good, detail: of(&counts.to_string()) },
+            details.push(match (last, reason) {
+                (None, _) if counts.trouble.is_none() => format!("{name}: no piece yet"),
+                (_, Some(reason)) if is_one => format!("{name}: {reason}; {counts}"),
+                (_, Some(reason)) => format!("{reason}; {counts}"),
+                _ => format!("{name}: {counts}"),
+            });
         }
+        Part { state, detail: details.join(" · ") }
     }
 
     fn model(snapshot: &Snapshot) -> Part {

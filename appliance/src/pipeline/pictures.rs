@@ -8,7 +8,7 @@ use crate::pipeline::see::chain;
 use crate::store::images::Images;
 use crossbeam::channel::Receiver;
 use station::inspection::Inspection;
-use station::judge::judge;
+use station::judge::glance;
 use station::piece::PieceId;
 use station::recipe::Recipe;
 use station::verdict::Verdict;
@@ -34,6 +34,10 @@ pub struct Looked {
     pub inspection: Option<Arc<Inspection>>,
     /// The PLC asks that the picture be kept whatever the verdict (JMAP `ForceRetain`).
     pub retain: bool,
+    /// The camera, where several form a frame set.
+    pub camera: Option<Arc<str>>,
+    /// True for the only camera and for the first of a frame set: the one that people see while nothing is wrong.
+    pub is_first: bool,
 }
 
 /// The latest picture and the picture store.
@@ -51,7 +55,7 @@ pub struct Gallery {
 /// The latest frame that people may see, and the picture of it once somebody has asked.
 #[derive(Default)]
 struct Latest {
-    frame: Option<(PieceId, Arc<Frame>)>,
+    frame: Option<(PieceId, Option<Arc<str>>, Arc<Frame>)>,
     /// Not a pass: it waits for the page until it was seen.
     is_bad: bool,
     picture: Option<Picture>,
@@ -78,11 +82,11 @@ impl Gallery {
             let due = latest.made_at.is_none_or(|made| now.saturating_sub(made) >= PAGE_INTERVAL_MICROS);
             due.then(|| latest.frame.take()).flatten()
         };
-        if let Some((piece, frame)) = taken {
+        if let Some((piece, camera, frame)) = taken {
             match frame.to_small_jpeg(QUALITY, PAGE_SIDE_MAX) {
                 Ok((jpeg, shrink)) => {
                     let mut latest = self.latest_frame();
-                    (latest.picture, latest.made_at) = (Some(Picture { piece, jpeg: jpeg.into(), shrink }), Some(now));
+                    (latest.picture, latest.made_at) = (Some(Picture { piece, camera, jpeg: jpeg.into(), shrink }), Some(now));
                 }
                 Err(error) => tracing::warn!(%piece, error = %chain(&error), "no picture was made"),
             }
@@ -94,10 +98,11 @@ impl Gallery {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`, and those the PLC asks for.
+    /// Runs until nobody looks at frames any more. Keeps the frames of the verdicts in `keep`, and those the PLC asks for. Of a
+    /// frame set each picture is taken by what its own camera saw.
     pub fn run(&self, recipe: &Recipe, keep: &[Verdict], looked: &Receiver<Looked>) {
-        for Looked { piece, frame, inspection, retain } in looked {
-            let verdict = inspection.as_ref().map_or(Verdict::Hold, |inspection| judge(recipe, inspection).verdict);
+        for Looked { piece, frame, inspection, retain, camera, is_first } in looked {
+            let verdict = inspection.as_ref().map_or(Verdict::Hold, |inspection| glance(recipe, inspection));
             if retain || keep.contains(&verdict) {
                 match frame.to_jpeg(QUALITY) {
                     Ok(jpeg) => self.keep(piece, &frame, &jpeg),
@@ -106,8 +111,8 @@ impl Gallery {
             }
             let mut latest = self.latest_frame();
             let is_bad = verdict != Verdict::Pass;
-            if self.for_page && (is_bad || !latest.is_bad || latest.frame.is_none()) {
-                (latest.frame, latest.is_bad) = (Some((piece, frame)), is_bad);
+            if self.for_page && (is_bad || (is_first && (!latest.is_bad || latest.frame.is_none()))) {
+                (latest.frame, latest.is_bad) = (Some((piece, camera, frame)), is_bad);
             }
         }
     }
@@ -143,6 +148,7 @@ mod tests {
             findings: Vec::new(),
             measurements: Vec::new(),
             micros: station::inspection::StageMicros::default(),
+            views: Vec::new(),
         })
     }
 
@@ -165,7 +171,7 @@ mod tests {
                 let frame = Frame::seal(blank, shot).unwrap();
                 let (piece, image) = (PieceId(u32::from(number)), frame.digest());
                 let inspection = (verdict == Verdict::Pass).then(|| clean(&recipe, piece, image));
-                sender.send(Looked { piece, frame: Arc::new(frame), inspection, retain }).unwrap();
+                sender.send(Looked { piece, frame: Arc::new(frame), inspection, retain, camera: None, is_first: true }).unwrap();
                 image
             })
             .collect();
@@ -188,7 +194,7 @@ mod tests {
             let frame = Arc::new(Frame::seal(pool.take().unwrap(), shot(number)).unwrap());
             let piece = PieceId(u32::try_from(number).unwrap());
             let inspection = is_good.then(|| clean(&recipe, piece, frame.digest()));
-            sender.send(Looked { piece, frame, inspection, retain: false }).unwrap();
+            sender.send(Looked { piece, frame, inspection, retain: false, camera: None, is_first: true }).unwrap();
         }
         drop(sender);
         assert!(gallery.latest().is_none());

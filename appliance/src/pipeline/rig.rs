@@ -1,4 +1,4 @@
-//! The rig: camera and model as the settings describe them.
+//! The rig: cameras and models as the settings describe them.
 //!
 //! A live camera need not be there: the line starts without it, its pieces are holds, and the keeper goes on looking for it.
 
@@ -9,7 +9,7 @@ use crate::pipeline::see::Measuring;
 use crate::pipeline::{FRAMES, LineError, at};
 use station::piece::PieceId;
 use station::recipe::DefectClass;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vision_models::boards::{BoardSettings, Boards};
 use vision_models::camera::live::{Keeper, LiveCamera, LiveSettings, live};
@@ -23,32 +23,40 @@ use vision_models::picture::Picture;
 use vision_models::runtime::Runtime;
 use vision_models::score::TruthBox;
 
-/// Camera and model, ready to run.
+/// Cameras and models, ready to run.
 pub struct Rig {
     /// The time of this run.
     pub clock: Clock,
+    /// The camera and its model; the first one of a frame set.
+    pub eye: Eye,
+    /// The others of a frame set.
+    pub others: Vec<Eye>,
+    /// Called before every picture of the first camera; the demonstration disturbs the line here.
+    pub before_grab: Box<dyn FnMut(PieceId) + Send>,
+    /// How the first camera can be disturbed.
+    pub camera_faults: Arc<CameraFaults>,
+    /// How its model can be disturbed.
+    pub detector_faults: Arc<DetectorFaults>,
+    /// What is known of the pieces beforehand.
+    pub truth: Arc<dyn GroundTruth>,
+}
+
+/// One camera with what looks at its pictures.
+pub struct Eye {
     /// The camera.
     pub camera: Box<dyn Camera>,
     /// Its frames' buffers.
     pub pool: FramePool,
     /// What a thread does for a live camera.
     pub keeper: Option<Keeper>,
-    /// Called before every picture; the demonstration disturbs the line here.
-    pub before_grab: Box<dyn FnMut(PieceId) + Send>,
-    /// The model.
+    /// The model: an instance of its own, so that no camera waits for another.
     pub detector: Detector,
     /// What is measured in every picture.
     pub measuring: Option<Measuring>,
-    /// Which variant of it this is, and why.
+    /// Which variant of the model this is, and why.
     pub choice: Choice,
     /// The classes of its package, with their default thresholds.
     pub classes: Vec<DefectClass>,
-    /// How the camera can be disturbed.
-    pub camera_faults: Arc<CameraFaults>,
-    /// How the model can be disturbed.
-    pub detector_faults: Arc<DetectorFaults>,
-    /// What is known of the pieces beforehand.
-    pub truth: Arc<dyn GroundTruth>,
 }
 
 impl Rig {
@@ -56,55 +64,104 @@ impl Rig {
     pub fn open(settings: &Settings) -> Result<Self, LineError> {
         let clock = Clock::new();
         let mono: MonoClock = Arc::new(move || clock.mono_micros());
-        let camera_faults = Arc::new(CameraFaults::default());
-        // Pictures are read while the model proves itself: both take a while, and a line waits for them.
+        let (camera_faults, detector_faults) = (Arc::new(CameraFaults::default()), Arc::new(DetectorFaults::default()));
+        // Pictures are read while the models prove themselves: both take a while, and a line waits for them.
         let (opened, proved) = std::thread::scope(|both| {
-            let camera = both.spawn(|| open_camera(settings, &camera_faults, &mono));
-            let proved = Proved::open(settings);
-            (camera.join(), proved)
+            let cameras = both.spawn(|| open_cameras(settings, &camera_faults, &mono));
+            let proved = open_models(settings);
+            (cameras.join(), proved)
         });
-        let opened = opened.map_err(|_| LineError { what: "the camera's opening has panicked".to_owned(), source: None })?;
-        let Opened { camera, pool, keeper, truth } = opened?;
-        let Proved { package, detector, choice } = proved?;
-        if let Some(warning) = &choice.warning {
-            tracing::warn!(package = package.model().package, variant = choice.variant, "{warning}");
+        let opened = opened.map_err(|_| LineError { what: "the opening of the cameras has panicked".to_owned(), source: None })??;
+        in_step(settings, &opened)?;
+        let truth = opened.first().map_or_else(|| Arc::new(Unknown) as Arc<dyn GroundTruth>, |first| Arc::clone(&first.truth));
+        let mut eyes = Vec::new();
+        for ((camera, opened), (detector, choice, classes)) in settings.cameras().zip(opened).zip(proved?) {
+            let detector = detector.with_clock(Arc::clone(&mono));
+            let detector = if eyes.is_empty() { detector.with_faults(Arc::clone(&detector_faults)) } else { detector };
+            let measuring = measuring(settings, camera, clock)?;
+            let Opened { camera, pool, keeper, .. } = opened;
+            eyes.push(Eye { camera, pool, keeper, detector, measuring, choice, classes });
         }
-        let detector_faults = Arc::new(DetectorFaults::default());
-        let detector = detector.with_clock(mono).with_faults(Arc::clone(&detector_faults));
-        let classes = package.classes();
+        let mut eyes = eyes.into_iter();
+        let eye = eyes.next().ok_or_else(|| LineError { what: "there is no camera".to_owned(), source: None })?;
         let before_grab = Box::new(|_| {});
-        let measuring = settings.gauge.as_ref().map(|gauge| crate::gauges::read(&gauge.plan)).transpose();
-        let measuring = measuring.map_err(at("the gauge plan is refused"))?.map(|gauge| Measuring { gauge, clock });
-        Ok(Self { clock, camera, pool, keeper, before_grab, detector, measuring, classes, camera_faults, detector_faults, truth, choice })
+        Ok(Self { clock, eye, others: eyes.collect(), before_grab, camera_faults, detector_faults, truth })
+    }
+
+    /// The cameras in the order of the settings, with what looks at their pictures.
+    pub fn eyes(&self) -> impl Iterator<Item = &Eye> {
+        std::iter::once(&self.eye).chain(&self.others)
     }
 }
 
-/// A model that has proved itself on its golden pieces.
-struct Proved {
-    package: Package,
-    detector: Detector,
-    choice: Choice,
+/// A model that has proved itself on its golden pieces, why it is this variant, and the classes of its package.
+type Proved = (Detector, Choice, Vec<DefectClass>);
+
+fn open_cameras(settings: &Settings, faults: &Arc<CameraFaults>, clock: &MonoClock) -> Result<Vec<Opened>, LineError> {
+    let mut opened = Vec::new();
+    for camera in settings.cameras() {
+        // Only the first camera is disturbed: what a frame set does then is what one ill camera does.
+        let faults = if opened.is_empty() { Arc::clone(faults) } else { Arc::default() };
+        opened.push(open_camera(camera, settings.frame_set.is_some(), &faults, clock)?);
+    }
+    Ok(opened)
 }
 
-impl Proved {
-    fn open(settings: &Settings) -> Result<Self, LineError> {
-        let model = &settings.model;
-        let package = Package::open_trusted(&model.package, &model.trusted_keys).map_err(at("the model package is refused"))?;
-        let runtime = match &model.onnxruntime {
-            Some(library) => Runtime::open(library),
-            None => Runtime::find(),
-        };
-        let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
-        let (package, detector, choice) = choose_variant(settings, &runtime, &package)?;
-        Ok(Self { package, detector, choice })
+fn open_models(settings: &Settings) -> Result<Vec<Proved>, LineError> {
+    let runtime = match &settings.model.onnxruntime {
+        Some(library) => Runtime::open(library),
+        None => Runtime::find(),
+    };
+    let runtime = runtime.map_err(at("ONNX Runtime cannot be loaded"))?;
+    settings.cameras().map(|camera| open_model(settings, camera, &runtime)).collect()
+}
+
+fn open_model(settings: &Settings, camera: &CameraSettings, runtime: &Runtime) -> Result<Proved, LineError> {
+    let model = &settings.model;
+    let (folder, variant) = match &camera.own_model {
+        Some(own) => (&own.package, own.variant.as_deref()),
+        None => (&model.package, model.variant.as_deref()),
+    };
+    let what = format!("the model package of camera {} is refused", camera.name);
+    let what = if camera.own_model.is_some() { &what } else { "the model package is refused" };
+    let package = Package::open_trusted(folder, &model.trusted_keys).map_err(at(what))?;
+    let (package, detector, choice) = choose_variant(settings, runtime, &package, folder, variant)?;
+    if let Some(warning) = &choice.warning {
+        tracing::warn!(package = package.model().package, variant = choice.variant, "{warning}");
     }
+    Ok((detector, choice, package.classes()))
+}
+
+fn measuring(settings: &Settings, camera: &CameraSettings, clock: Clock) -> Result<Option<Measuring>, LineError> {
+    let Some(gauge) = settings.gauge.as_ref().filter(|gauge| gauge.camera == camera.name) else { return Ok(None) };
+    let gauge = crate::gauges::read(&gauge.plan).map_err(at("the gauge plan is refused"))?;
+    Ok(Some(Measuring { gauge, clock }))
+}
+
+/// Recorded pictures of one piece have one number: with more of one camera than of another they would soon show two pieces.
+fn in_step(settings: &Settings, opened: &[Opened]) -> Result<(), LineError> {
+    let counts: Vec<(&str, usize)> =
+        settings.cameras().zip(opened).filter_map(|(camera, opened)| Some((camera.name.as_str(), opened.pictures?))).collect();
+    let Some(((first, many), rest)) = counts.split_first() else { return Ok(()) };
+    let Some((other, others)) = rest.iter().find(|(_, count)| count != many) else { return Ok(()) };
+    let what = format!(
+        "the cameras of the frame set do not keep step: {first} shows {many} pictures and {other} {others}; \
+         give each folder one picture of every piece, in the same order"
+    );
+    Err(LineError { what, source: None })
 }
 
 /// The variant that the settings ask for. What was measured when the package was added is not measured at every start.
-fn choose_variant(settings: &Settings, runtime: &Runtime, package: &Package) -> Result<(Package, Detector, Choice), LineError> {
-    let remembered = packages::remembered(&settings.model.package).map(|choice| choice.variant);
+fn choose_variant(
+    settings: &Settings,
+    runtime: &Runtime,
+    package: &Package,
+    folder: &Path,
+    variant: Option<&str>,
+) -> Result<(Package, Detector, Choice), LineError> {
+    let remembered = packages::remembered(folder).map(|choice| choice.variant);
     let first = || package.variant_name().to_owned();
-    let wanted = match settings.model.variant.as_deref() {
+    let wanted = match variant {
         Some(FASTEST) if package.variants().count() > 1 => remembered,
         Some(FASTEST) | None => Some(first()),
         Some(name) => Some(name.to_owned()),
@@ -121,10 +178,12 @@ struct Opened {
     pool: FramePool,
     keeper: Option<Keeper>,
     truth: Arc<dyn GroundTruth>,
+    /// How many pictures it has, if they are recorded.
+    pictures: Option<usize>,
 }
 
-fn open_camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &MonoClock) -> Result<Opened, LineError> {
-    let CameraSettings { name, contrast_min, source, .. } = &settings.camera;
+fn open_camera(settings: &CameraSettings, in_set: bool, faults: &Arc<CameraFaults>, clock: &MonoClock) -> Result<Opened, LineError> {
+    let CameraSettings { name, contrast_min, source, .. } = settings;
     match source {
         CameraSource::Generated { seed, bad_share } => {
             #[expect(clippy::cast_possible_truncation, reason = "a share between 0 and 1 keeps its meaning in an f32")]
@@ -132,25 +191,27 @@ fn open_camera(settings: &Settings, faults: &Arc<CameraFaults>, clock: &MonoCloc
             let boards = Arc::new(Boards::new(settings).map_err(at("the boards cannot be drawn"))?);
             let camera = GeneratedBoards::new(name, Arc::clone(&boards), Arc::clone(faults), Arc::clone(clock));
             let camera = Box::new(Watched::new(camera).with_contrast_min(*contrast_min));
-            Ok(Opened { camera, pool: FramePool::new(FRAMES, GeneratedBoards::frame_bytes()), keeper: None, truth: boards })
+            Ok(Opened { camera, pool: FramePool::new(FRAMES, GeneratedBoards::frame_bytes()), keeper: None, truth: boards, pictures: None })
         }
         CameraSource::Folder { path } => {
             let folder =
                 BoardFolder::open(name, path, Arc::clone(faults), Arc::clone(clock)).map_err(at("the picture folder cannot be read"))?;
+            let pictures = Some(folder.count());
             let (bytes, truth) = (folder.frame_bytes().map_err(at("the first picture cannot be read"))?, folder.index());
             let camera = Box::new(Watched::new(folder).with_contrast_min(*contrast_min));
-            Ok(Opened { camera, pool: FramePool::new(FRAMES, bytes), keeper: None, truth })
+            Ok(Opened { camera, pool: FramePool::new(FRAMES, bytes), keeper: None, truth, pictures })
         }
         CameraSource::Live(source) => {
             let (camera, keeper, pool) = open_live(name, source, clock)?;
             let camera = Box::new(Watched::new(camera).with_contrast_min(*contrast_min));
-            Ok(Opened { camera, pool, keeper: Some(keeper), truth: Arc::new(Unknown) })
+            Ok(Opened { camera, pool, keeper: Some(keeper), truth: Arc::new(Unknown), pictures: None })
         }
         CameraSource::Replay { path } => {
             let replay = Replay::open(name, path, Arc::clone(clock)).map_err(at("the pictures cannot be read"))?;
+            let (pictures, replay) = (Some(replay.names().len()), if in_set { replay.by_piece() } else { replay });
             // Its pictures lie in buffers of their own.
             let camera = Box::new(Watched::new(replay).with_contrast_min(*contrast_min));
-            Ok(Opened { camera, pool: FramePool::new(1, 1), keeper: None, truth: Arc::new(Unknown) })
+            Ok(Opened { camera, pool: FramePool::new(1, 1), keeper: None, truth: Arc::new(Unknown), pictures })
         }
     }
 }

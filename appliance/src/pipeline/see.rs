@@ -1,13 +1,15 @@
-//! From trigger to inspection: the capture thread and the inference thread.
+//! From trigger to inspection: the capture thread and the inference thread, a pair of them for each camera.
 //!
-//! Invariant: every trigger ends in exactly one `Seen` or `Missed` towards the judge. Nothing here waits for anyone
-//! downstream: a full queue is a `Missed(QueueFull)`.
+//! Invariant: every trigger of a camera ends in exactly one `Seen` or `Missed` towards the judge; only a piece that another
+//! camera of the frame set has missed already need not be looked at. Nothing here waits for anyone downstream: a full queue is
+//! a `Missed(QueueFull)`.
 
 use crate::clock::Clock;
 use crate::judge::Input;
 use crate::meter::{Meter, Stage};
 use crate::pipeline::pace::Pace;
 use crate::pipeline::pictures::Looked;
+use crate::pipeline::together::Member;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 use station::Event;
 use station::inspection::{Inspection, Miss, MissReason, StageMicros};
@@ -43,12 +45,36 @@ pub struct Shot {
     retain: bool,
 }
 
-/// Tells the judge that a piece will not be inspected. The judge's queue is deep enough for every open piece; if it is
-/// full all the same, the piece's deadline makes it a hold.
-pub fn miss(judge: &Sender<Input>, piece: PieceId, acquisition: u16, reason: MissReason) {
-    tracing::error!(%piece, %reason, "piece not inspected");
-    if judge.try_send(Input::Event(Event::Missed(Miss { piece, acquisition, reason }))).is_err() {
+/// Tells the judge that a piece will not be inspected, by this camera of its frame set if it has one. The judge's queue is
+/// deep enough for every open piece; if it is full all the same, the piece's deadline makes it a hold.
+pub fn miss(judge: &Sender<Input>, member: Option<&Member>, piece: PieceId, acquisition: u16, reason: MissReason) {
+    let camera = member.map(|member| Arc::clone(&member.camera));
+    match &camera {
+        Some(camera) => tracing::error!(%piece, %camera, %reason, "piece not inspected"),
+        None => tracing::error!(%piece, %reason, "piece not inspected"),
+    }
+    if let Some(member) = member {
+        member.lose(piece, acquisition);
+    }
+    if judge.try_send(Input::Event(Event::Missed(Miss { piece, acquisition, reason, camera }))).is_err() {
         tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
+    }
+}
+
+/// The way of triggers to one camera.
+pub struct Lane {
+    /// To its capture thread.
+    pub triggers: Sender<Trigger>,
+    /// Which one of a frame set it is.
+    pub member: Option<Member>,
+}
+
+impl Lane {
+    /// Asks for a picture; if there is no room, the piece is a hold.
+    pub fn ask(&self, trigger: Trigger, judge: &Sender<Input>) {
+        if self.triggers.try_send(trigger).is_err() {
+            miss(judge, self.member.as_ref(), trigger.piece, trigger.acquisition, MissReason::QueueFull);
+        }
     }
 }
 
@@ -88,6 +114,8 @@ pub struct Capture {
     pub shots: Sender<Shot>,
     /// Whom it tells.
     pub told: Told,
+    /// Which one of a frame set the camera is.
+    pub member: Option<Member>,
 }
 
 impl Capture {
@@ -103,13 +131,14 @@ impl Capture {
     /// Takes one picture; an error means that nobody looks any more.
     fn take(&mut self, trigger: Trigger) -> Result<(), ()> {
         let Trigger { piece, acquisition, at_micros, retain } = trigger;
-        let Self { camera, before_grab, pool, clock, shots, told, .. } = self;
+        let Self { camera, before_grab, pool, clock, shots, told, member, .. } = self;
+        let missed = |reason| miss(&told.judge, member.as_ref(), piece, acquisition, reason);
         before_grab(piece);
         // A picture that is taken now would show the piece after it.
         let waited = clock.mono_micros().saturating_sub(at_micros);
         if let Some(patience) = camera.patience_micros().filter(|patience| waited > *patience) {
             tracing::warn!(%piece, waited_micros = waited, patience_micros = patience, "the trigger is too old for a picture");
-            miss(&told.judge, piece, acquisition, MissReason::CameraLost);
+            missed(MissReason::CameraLost);
             return Ok(());
         }
         match camera.grab(piece, pool) {
@@ -117,20 +146,23 @@ impl Capture {
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
                 let frame = Arc::new(frame);
                 let sent = shots.try_send(Shot { piece, acquisition, frame: Arc::clone(&frame), capture_micros, retain });
-                told.exposed(piece);
+                // It may move on when every camera has its picture.
+                if member.as_ref().is_none_or(|member| member.took(piece, acquisition)) {
+                    told.exposed(piece);
+                }
                 match sent {
                     // It is made while the model looks, so that nobody waits for it.
                     Ok(()) => drop(frame.digest()),
-                    Err(TrySendError::Full(_)) => miss(&told.judge, piece, acquisition, MissReason::QueueFull),
+                    Err(TrySendError::Full(_)) => missed(MissReason::QueueFull),
                     Err(TrySendError::Disconnected(_)) => {
-                        miss(&told.judge, piece, acquisition, MissReason::Interrupted);
+                        missed(MissReason::Interrupted);
                         return Err(());
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(%piece, error = %chain(&error), "no picture");
-                miss(&told.judge, piece, acquisition, error.miss());
+                missed(error.miss());
             }
         }
         Ok(())
@@ -164,39 +196,57 @@ impl Measuring {
 }
 
 /// The inference thread: one model, one picture at a time. What was seen goes to the judge first, to the pictures after.
-pub fn infer(
-    mut detector: Detector,
-    measuring: Option<&Measuring>,
-    camera: &Arc<str>,
-    meter: &Meter,
-    shots: &Receiver<Shot>,
-    judge: &Sender<Input>,
-    pictures: &Sender<Looked>,
-) {
-    for shot in shots {
-        let piece = shot.piece;
-        let inspection = match look(&mut detector, measuring, &shot.frame, piece, camera) {
-            Some(mut inspection) => {
-                inspection.acquisition = shot.acquisition;
-                inspection.micros.capture = shot.capture_micros;
-                meter.add(piece, |times| times.frame = inspection.frame);
-                note_stages(meter, piece, inspection.micros);
-                let inspection = Arc::new(inspection);
-                if judge.try_send(Input::Event(Event::Seen(Arc::clone(&inspection)))).is_err() {
-                    tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
-                }
-                Some(inspection)
+pub struct Infer {
+    /// The model.
+    pub detector: Detector,
+    /// What is measured.
+    pub measuring: Option<Measuring>,
+    /// Whose pictures they are.
+    pub camera: Arc<str>,
+    /// Which one of a frame set the camera is.
+    pub member: Option<Member>,
+    /// True for the only camera and for the first of a frame set.
+    pub is_first: bool,
+    /// Where stages are timed.
+    pub meter: Arc<Meter>,
+    /// To the judging thread.
+    pub judge: Sender<Input>,
+    /// To the pictures thread.
+    pub pictures: Sender<Looked>,
+}
+
+impl Infer {
+    /// Runs until no more pictures come.
+    pub fn run(mut self, shots: &Receiver<Shot>) {
+        for shot in shots {
+            let piece = shot.piece;
+            let is_lost = self.member.as_ref().is_some_and(|member| member.is_lost(piece, shot.acquisition));
+            let inspection = if is_lost { None } else { self.inspect(&shot) };
+            // Pictures are for people: a full queue sheds the picture, never the piece.
+            let (retain, is_first, camera) = (shot.retain, self.is_first, self.member.as_ref().map(|member| Arc::clone(&member.camera)));
+            if self.pictures.try_send(Looked { piece, frame: shot.frame, inspection, retain, camera, is_first }).is_err() && retain {
+                tracing::warn!(%piece, "the pictures' queue is full; a picture that the PLC asked to keep is not kept");
             }
-            None => {
-                miss(judge, piece, shot.acquisition, MissReason::ModelError);
-                None
-            }
-        };
-        // Pictures are for people: a full queue sheds the picture, never the piece.
-        let retain = shot.retain;
-        if pictures.try_send(Looked { piece, frame: shot.frame, inspection, retain }).is_err() && retain {
-            tracing::warn!(%piece, "the pictures' queue is full; a picture that the PLC asked to keep is not kept");
         }
+    }
+
+    fn inspect(&mut self, shot: &Shot) -> Option<Arc<Inspection>> {
+        let (piece, acquisition) = (shot.piece, shot.acquisition);
+        let Some(mut inspection) = look(&mut self.detector, self.measuring.as_ref(), &shot.frame, piece, &self.camera) else {
+            miss(&self.judge, self.member.as_ref(), piece, acquisition, MissReason::ModelError);
+            return None;
+        };
+        inspection.acquisition = acquisition;
+        inspection.micros.capture = shot.capture_micros;
+        note_stages(&self.meter, piece, inspection.micros);
+        if self.is_first {
+            self.meter.add(piece, |times| times.frame = inspection.frame);
+        }
+        let inspection = Arc::new(inspection);
+        if self.judge.try_send(Input::Event(Event::Seen(Arc::clone(&inspection)))).is_err() {
+            tracing::error!(%piece, "the judge's queue is full; the piece's deadline will hold it");
+        }
+        Some(inspection)
     }
 }
 
@@ -213,7 +263,12 @@ fn look(detector: &mut Detector, measuring: Option<&Measuring>, frame: &Frame, p
 }
 
 fn note_stages(meter: &Meter, piece: PieceId, micros: StageMicros) {
-    meter.add(piece, |times| times.stages = micros);
+    // Of a frame set those of the slowest camera count.
+    meter.add(piece, |times| {
+        if micros.total() >= times.stages.total() {
+            times.stages = micros;
+        }
+    });
     let stages =
         [(Stage::Capture, micros.capture), (Stage::Prepare, micros.prepare), (Stage::Infer, micros.infer), (Stage::Decode, micros.decode)];
     stages.into_iter().for_each(|(stage, micros)| meter.note(stage, micros));

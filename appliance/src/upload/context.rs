@@ -69,6 +69,7 @@ impl Context {
         match reason {
             Reason::Defects { class, count, score } => format!("{} ×{count} ({score:.2})", self.class_name(*class)),
             Reason::Missed(why) => format!("not inspected: {why}"),
+            Reason::MissedBy { camera, reason } => format!("not inspected by {camera}: {reason}"),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::upload::context::{Context, MappingError, Standing, digest_of, event_i
 use crate::upload::measure::{Measure, measure};
 use crate::upload::uri;
 use serde::Serialize;
-use station::inspection::Inspection;
+use station::inspection::{Inspection, MissReason};
 use station::reading::{Quality, Reading};
 use station::recipe::Source;
 use station::record::{Body, ChartPoint, Entry, PieceRecord};
@@ -363,7 +363,7 @@ fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time:
         .iter()
         .filter_map(|reason| match reason {
             Reason::Defects { class, count, score } => Some((context.class_name(*class), *count, *score)),
-            Reason::Missed(_) => None,
+            Reason::Missed(_) | Reason::MissedBy { .. } => None,
         })
         .collect();
     let total: u32 = counts.iter().map(|(_, count, _)| u32::from(*count)).sum();
@@ -392,10 +392,7 @@ fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time:
 
 /// Nobody judged it: the station says so where a reader expects the camera.
 fn not_looked(piece: &PieceRecord, context: &Context, time: String, rules: String) -> SensorElement {
-    let missed = piece.judgement.reasons.iter().find_map(|reason| match reason {
-        Reason::Missed(why) => Some(why.name()),
-        Reason::Defects { .. } => None,
-    });
+    let missed = piece.judgement.reasons.iter().find_map(Reason::missed).map(MissReason::name);
     let report = SensorReport {
         kind: "jidoka:inspection",
         exception: Some("ERROR_CONDITION"),

@@ -44,6 +44,7 @@ pub fn started() -> Started {
         name: "board-a".to_owned(),
         product: "board A".to_owned(),
         model: model(),
+        frame_set: None,
         classes: vec![class("open"), class("short")],
         rubric: Rubric { version: 3, bands: vec![band("A", 0), band("B", 2)] },
         verdict_deadline: Micros::from_millis(200),
@@ -102,6 +103,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
         findings: vec![],
         measurements: vec![],
         micros: StageMicros::default(),
+        views: Vec::new(),
     };
     PieceRecord {
         result_id,

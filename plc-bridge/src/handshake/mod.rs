@@ -297,7 +297,7 @@ impl Handshake {
         } else {
             self.triggers.miss();
             self.errors.raise(Trouble::TriggerMissed, 0);
-            notices.push(Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::NotReady })));
+            notices.push(Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::NotReady, camera: None })));
         }
     }
 

@@ -150,7 +150,7 @@ impl Triggers {
 
 const fn interrupted(owed: &Outstanding) -> Notice {
     let (piece, acquisition) = (owed.piece, owed.acquisition);
-    Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::Interrupted }))
+    Notice::Station(Event::Missed(Miss { piece, acquisition, reason: MissReason::Interrupted, camera: None }))
 }
 
 #[cfg(test)]

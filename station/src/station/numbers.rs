@@ -70,7 +70,7 @@ impl Station {
             // Of such a piece nothing is known but that it lay between the two.
             let unknown = Arrival { acquisition: 0, serial: None, golden: false, retain: false, user_data: Vec::new(), ..arrival.clone() };
             let arrival = Arrival { piece, ..unknown };
-            let open = Open { arrival, arrived_at: now, readings: Vec::new() };
+            let open = Open { arrival, arrived_at: now, readings: Vec::new(), heard: Vec::new() };
             if self.skipped.len() >= SKIPPED_MAX {
                 self.skipped.pop_front();
             }

@@ -25,6 +25,7 @@ pub struct Replay {
     names: Vec<PathBuf>,
     clock: MonoClock,
     taken: u64,
+    by_piece: bool,
 }
 
 impl Replay {
@@ -54,7 +55,15 @@ impl Replay {
             }
             pictures.push(Kept { pool, width, height, format });
         }
-        Ok(Self { name: name.to_owned(), pictures, names, clock, taken: 0 })
+        Ok(Self { name: name.to_owned(), pictures, names, clock, taken: 0, by_piece: false })
+    }
+
+    /// The same, and each piece has the picture of its own number, piece 1 the first: cameras of a frame set that look at the
+    /// same pieces keep step, even if one of them leaves a piece out.
+    #[must_use]
+    pub const fn by_piece(mut self) -> Self {
+        self.by_piece = true;
+        self
     }
 
     /// The files, in the order in which they are shown.
@@ -69,9 +78,10 @@ impl Camera for Replay {
         &self.name
     }
 
-    fn grab(&mut self, _: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
+    fn grab(&mut self, piece: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
         let count = u64::try_from(self.pictures.len()).unwrap_or(1);
-        let index = usize::try_from(self.taken % count).unwrap_or(0);
+        let turn = if self.by_piece { u64::from(piece.0) + count - 1 } else { self.taken };
+        let index = usize::try_from(turn % count).unwrap_or(0);
         self.taken += 1;
         let Kept { pool, width, height, format } = &self.pictures[index];
         let blank = pool.take().ok_or(CameraError::Pool)?;
@@ -108,6 +118,9 @@ mod tests {
         drop((first, second));
         camera.grab(PieceId(4), &pool).unwrap();
         assert_eq!(camera.grab(PieceId(5), &pool).unwrap().pixels().as_ptr(), place);
+        let mut camera = camera.by_piece();
+        let levels = [8, 11, 13].map(|piece| camera.grab(PieceId(piece), &pool).unwrap().pixels()[0]);
+        assert_eq!(levels, [2, 1, 1], "of an even piece the second, whatever was left out");
         let empty = tempfile::tempdir().unwrap();
         assert!(Replay::open("cam0", empty.path(), Arc::new(|| 0)).err().unwrap().to_string().contains("no .png"));
     }

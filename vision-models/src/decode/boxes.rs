@@ -36,7 +36,7 @@ impl GridLooker {
             let (x, y) = middle(cell, columns, *stride);
             let bounds = PixelBox { x1: x - side(0), y1: y - side(1), x2: x + side(2), y2: y + side(3) };
             let class = ClassId(u8::try_from(class + 1).unwrap_or(u8::MAX));
-            found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds, area_mm2: None });
+            found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds, area_mm2: None, camera: 0 });
         }
         Ok(found)
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn finding(class: u8, score: f32, [x1, y1, x2, y2]: [f32; 4]) -> Finding {
-        Finding { class: ClassId(class), score, bounds: PixelBox { x1, y1, x2, y2 }, area_mm2: None }
+        Finding { class: ClassId(class), score, bounds: PixelBox { x1, y1, x2, y2 }, area_mm2: None, camera: 0 }
     }
 
     #[test]

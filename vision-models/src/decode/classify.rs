@@ -34,7 +34,7 @@ impl Looker for ClassifyLooker {
         shares.extend_from_slice(scores.values);
         activate(&rules.scores, rules.activation, shares, 1)?;
         let named = classes.iter().zip(shares).filter_map(|(class, share)| Some(((*class)?, *share)));
-        let finding = |(class, score)| Finding { class, score, bounds: geometry.whole(), area_mm2: None };
+        let finding = |(class, score)| Finding { class, score, bounds: geometry.whole(), area_mm2: None, camera: 0 };
         let mut found: Vec<Finding> = named.filter(|(_, share)| *share >= rules.floor).map(finding).collect();
         found.sort_by(order);
         Ok(found)
@@ -61,7 +61,7 @@ mod tests {
     fn every_class_above_the_floor_is_a_finding_as_large_as_the_frame() {
         let found = run(&[0.3, 0.95, 0.6]).unwrap();
         let bounds = PixelBox { x1: 0.0, y1: 0.0, x2: 50.0, y2: 20.0 };
-        let finding = |class, score| Finding { class: ClassId(class), score, bounds, area_mm2: None };
+        let finding = |class, score| Finding { class: ClassId(class), score, bounds, area_mm2: None, camera: 0 };
         assert_eq!(found, [finding(1, 0.6), finding(2, 0.3)], "good is no finding, and the order is that of the scores");
         assert_eq!(run(&[0.05, 0.9, 0.0999]).unwrap(), []);
         assert!(matches!(run(&[0.1, 0.9]), Err(DecodeError::Shape { .. })));

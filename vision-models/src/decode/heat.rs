@@ -38,7 +38,7 @@ impl Looker for HeatLooker {
             return Ok(Vec::new());
         }
         let bounds = hot_part(heat.values, columns, stride).and_then(|bounds| geometry.to_frame(&bounds));
-        Ok(bounds.map(|bounds| Finding { class: ClassId(1), score, bounds, area_mm2: None }).into_iter().collect())
+        Ok(bounds.map(|bounds| Finding { class: ClassId(1), score, bounds, area_mm2: None, camera: 0 }).into_iter().collect())
     }
 }
 

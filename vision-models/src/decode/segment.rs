@@ -92,7 +92,13 @@ impl SegmentLooker {
             }
         }
         let area_mm2 = area * self.pixel_size_mm * self.pixel_size_mm;
-        bounds.filter(|_| area_mm2 >= self.rules.area_min_mm2).map(|bounds| Finding { class, score, bounds, area_mm2: Some(area_mm2) })
+        bounds.filter(|_| area_mm2 >= self.rules.area_min_mm2).map(|bounds| Finding {
+            class,
+            score,
+            bounds,
+            area_mm2: Some(area_mm2),
+            camera: 0,
+        })
     }
 }
 
@@ -176,7 +182,7 @@ mod tests {
     }
 
     fn finding(class: u8, score: f32, [x1, y1, x2, y2]: [f32; 4], area_mm2: f32) -> Finding {
-        Finding { class: ClassId(class), score, bounds: PixelBox { x1, y1, x2, y2 }, area_mm2: Some(area_mm2) }
+        Finding { class: ClassId(class), score, bounds: PixelBox { x1, y1, x2, y2 }, area_mm2: Some(area_mm2), camera: 0 }
     }
 
     #[test]

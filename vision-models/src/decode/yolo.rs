@@ -88,7 +88,7 @@ impl YoloLooker {
             let best = (0..self.classes).map(|class| (class, scores[class * cells + cell])).max_by(|a, b| a.1.total_cmp(&b.1));
             let Some((class, score)) = best else { continue };
             let class = ClassId(u8::try_from(class + 1).unwrap_or(u8::MAX));
-            found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds: bounds(cell)?, area_mm2: None });
+            found.push(Finding { class, score: score.clamp(0.0, 1.0), bounds: bounds(cell)?, area_mm2: None, camera: 0 });
         }
         Ok(found)
     }

@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn finding(class: u8, score: f32, bounds: PixelBox) -> Finding {
-        Finding { class: ClassId(class), score, bounds, area_mm2: None }
+        Finding { class: ClassId(class), score, bounds, area_mm2: None, camera: 0 }
     }
 
     fn fault(class: u8, bounds: PixelBox) -> TruthBox {

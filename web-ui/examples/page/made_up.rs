@@ -193,6 +193,7 @@ impl MadeUpLine {
             reason,
             latency_micros: 24_000,
             frame: [u32::from(SIDE), u32::from(SIDE)],
+            camera: None,
             defects,
         };
         self.count(verdict);
@@ -227,7 +228,8 @@ impl MadeUpLine {
                 let kind = if self.chance() < 0.5 { place } else { place + 3 };
                 let (x, y) = (40 + 160 * i16::from(u8::from(self.chance() < 0.5)), 60 + 130 * place_of(place));
                 let (x, y) = (f32::from(x), f32::from(y));
-                DefectView { class: CLASSES[kind].into(), score: 0.93, bounds: PixelBox { x1: x, y1: y, x2: x + 70.0, y2: y + 48.0 } }
+                let bounds = PixelBox { x1: x, y1: y, x2: x + 70.0, y2: y + 48.0 };
+                DefectView { class: CLASSES[kind].into(), score: 0.93, bounds, camera: None }
             })
             .collect()
     }
@@ -240,7 +242,7 @@ impl MadeUpLine {
             "judgement": { "verdict": view.verdict },
             "readings": [{ "tag": "paste_height", "value": 120.4, "unit": "um", "quality": "good" }],
         });
-        let picture = Picture { piece: view.piece, jpeg: board(view.result_id, &view.defects), shrink: 1 };
+        let picture = Picture { piece: view.piece, camera: None, jpeg: board(view.result_id, &view.defects), shrink: 1 };
         let mut pages = self.album.pages.lock().expect("nobody panics with the album in hand");
         pages.push_back((view.result_id, picture, record));
         if pages.len() > KEPT {

@@ -80,8 +80,9 @@ function makeCaption() {
   const found = el("span", { class: "caption-found" });
   return {
     node: el("figcaption", {}, icon, title, verdict, found),
-    update(number, view) {
-      say(title, number ? t("frame.piece", { piece: number }) : "");
+    update(number, view, camera) {
+      const piece = number ? t("frame.piece", { piece: number }) : "";
+      say(title, camera ? `${piece} · ${camera}` : piece);
       reshape(icon, view?.verdict ?? "unknown");
       mark(icon, "data-verdict", view?.verdict);
       say(verdict, view ? t(`verdict.${view.verdict}`) : "");
@@ -91,10 +92,16 @@ function makeCaption() {
   };
 }
 
-/** The findings of a piece in one line. */
+/** The findings of a piece in one line, each with its camera where several look at a piece. */
 export function defectText(view) {
   if (view.defects.length === 0) return view.reason || t("frame.clean");
-  return view.defects.map(({ class: name, score }) => `${name} ${Number.isFinite(score) ? score.toFixed(2) : "–"}`).join(", ");
+  const text = ({ class: name, score, camera }) => `${camera ? `${camera}: ` : ""}${name} ${Number.isFinite(score) ? score.toFixed(2) : "–"}`;
+  return view.defects.map(text).join(", ");
+}
+
+/** What was found on the picture of this camera: boxes of another one's picture would lie anywhere. */
+function foundBy(view, camera) {
+  return (view?.defects ?? []).filter((defect) => (defect.camera ?? null) === (camera ?? null));
 }
 
 function boxesToggle(redraw) {
@@ -113,6 +120,9 @@ export function makeLiveFrame() {
   const node = el("figure", { class: "frame panel", id: "frame" }, title, el("div", { class: "frame-box" }, picture.canvas, empty, simulated), caption.node);
   let wanted = 0;
   let shown = 0;
+  let shownBy = null;
+  let askedAgain = 0;
+  let again = false;
   let views = [];
   let busy = false;
   let frame = null;
@@ -120,17 +130,25 @@ export function makeLiveFrame() {
   // The frame may be newer than the last verdict: then its boxes come with a later state.
   function annotate() {
     const view = views.findLast((one) => one.piece === shown);
-    picture.show(frame, view?.defects ?? []);
-    caption.update(shown, view);
+    picture.show(frame, foundBy(view, shownBy));
+    caption.update(shown, view, shownBy);
     mark(picture.canvas, "aria-label", caption.node.textContent);
+    // Another camera saw something worse on this piece: its picture is the one to look at.
+    if (view?.camera && view.camera !== shownBy && view.defects.length > 0 && askedAgain !== shown) {
+      askedAgain = shown;
+      again = true;
+      refresh();
+    }
   }
 
   async function refresh() {
-    if (busy || wanted === shown) return;
+    if (busy || (wanted === shown && !again)) return;
     busy = true;
+    again = false;
     try {
       frame = await api.frame();
       shown = frame.piece;
+      shownBy = frame.camera;
       empty.hidden = true;
       annotate();
     } catch {
@@ -165,7 +183,8 @@ export function makePieceFrame(resultId, view) {
   api.frame(resultId).then(
     (frame) => {
       empty.hidden = true;
-      picture.show(frame, view?.defects ?? []);
+      picture.show(frame, foundBy(view, frame.camera));
+      caption.update(view?.piece ?? 0, view, frame.camera);
       mark(picture.canvas, "aria-label", caption.node.textContent);
     },
     () => say(empty, t("frame.gone")),

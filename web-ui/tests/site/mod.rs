@@ -257,7 +257,7 @@ impl Pictures for Shelf {
 
     fn of(&self, result_id: u64) -> Option<Picture> {
         let piece = PieceId(u32::try_from(result_id).unwrap());
-        (result_id < 10).then(|| Picture { piece, jpeg: format!("jpeg of {result_id}").into_bytes().into(), shrink: 1 })
+        (result_id < 10).then(|| Picture { piece, camera: None, jpeg: format!("jpeg of {result_id}").into_bytes().into(), shrink: 1 })
     }
 
     fn panel(&self) -> Option<Arc<[u8]>> {

@@ -461,9 +461,9 @@ fn a_class_of_the_payload_must_be_in_the_package() {
     let settings = parse(&with(&format!("{FIELD}value = \"defects\"\nclass = \"shor\""))).unwrap_or_else(|problems| panic!("{problems}"));
     let model = Arc::new(ModelRef { package: "boards@1".to_owned(), weights: Digest::of(b"weights") });
     let classes = ["open", "short"].map(|name| DefectClass { name: name.to_owned(), threshold: 0.5 });
-    let refused = settings.recipe(model.clone(), &classes).expect_err("there is no such class").to_string();
+    let refused = settings.recipe(model.clone(), &classes, &[]).expect_err("there is no such class").to_string();
     assert!(refused.contains("recipe.payload[2].class") && refused.contains("did you mean `short`?"), "{refused}");
     let settings = parse(&with(&format!("{FIELD}value = \"defects\"\nclass = \"short\""))).unwrap_or_else(|problems| panic!("{problems}"));
-    let recipe = settings.recipe(model, &classes).expect("the class is there");
+    let recipe = settings.recipe(model, &classes, &[]).expect("the class is there");
     assert_eq!(recipe.payload.last(), Some(&PayloadValue::Defects { class: Some(ClassId(2)) }));
 }

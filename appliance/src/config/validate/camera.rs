@@ -1,7 +1,7 @@
 //! `[camera]`: which keys belong to which kind, and what cannot be meant.
 
 use super::super::raw::Section;
-use super::super::{CameraSettings, CameraSource, LiveSource};
+use super::super::{CameraSettings, CameraSource, LiveSource, OwnModel};
 use super::path;
 use std::path::Path;
 use vision_models::camera::wire::{Device, TriggerMode};
@@ -36,8 +36,8 @@ const KINDS: [(&str, Kind); 8] = [
     ("simulated", Kind::Simulated),
 ];
 
-/// Reads `[camera]`.
-pub(super) fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSettings> {
+/// Reads one camera; `in_set`, if it is one of several.
+pub(super) fn camera(section: &Section<'_>, folder: &Path, in_set: bool) -> Option<CameraSettings> {
     let name = section.text("name", "1 to 7 lower-case letters and digits, for example \"cam0\"");
     let fits = |name: &&str| name.len() <= 7 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if name.is_some_and(|name| !fits(&name)) {
@@ -60,12 +60,41 @@ pub(super) fn camera(section: &Section<'_>, folder: &Path) -> Option<CameraSetti
     };
     let free_run_per_second =
         if section.has("free_run_per_second") { section.real("free_run_per_second", 0.01..=1000.0).map(Some) } else { Some(None) };
+    if in_set && section.has("free_run_per_second") {
+        let mend = "write free_run_per_second in [frame_set]";
+        section.wrong("free_run_per_second", "the cameras of a frame set take their pictures together", mend);
+    }
+    let own_model = own_model(section, folder, in_set);
     Some(CameraSettings {
         name: name.filter(fits)?.to_owned(),
         contrast_min: contrast_min?,
         source: source?,
         free_run_per_second: free_run_per_second?,
+        own_model: own_model?,
     })
+}
+
+/// The outer `None` means that it is there and wrong.
+fn own_model(section: &Section<'_>, folder: &Path, in_set: bool) -> Option<Option<OwnModel>> {
+    if !in_set && !section.has("package") && !section.has("variant") {
+        return Some(None);
+    }
+    let package = section.optional_text("package", "the folder of the model package that looks at this camera's pictures");
+    let variant = section.optional_text("variant", "the name of a variant of this camera's package, or \"fastest\"");
+    match (package?, variant?) {
+        (Some(_), _) if !in_set => {
+            section.wrong("package", "there is one camera, and [model] says what looks at its pictures", "write package in [model]");
+            None
+        }
+        (None, Some(_)) => {
+            section.wrong("variant", "it belongs to a package of this camera's own", "add package, or write variant in [model]");
+            None
+        }
+        (package, variant) => {
+            let own = |package| OwnModel { package: folder.join(package), variant: variant.map(str::to_owned) };
+            Some(package.map(own))
+        }
+    }
 }
 
 fn live(section: &Section<'_>, kind: Kind, folder: &Path) -> Option<LiveSource> {

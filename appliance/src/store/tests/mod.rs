@@ -87,9 +87,11 @@ impl Chain {
                 score,
                 bounds: PixelBox { x1: 1.5, y1: 2.25, x2: 30.0, y2: 40.125 },
                 area_mm2: None,
+                camera: 0,
             }],
             measurements: Vec::new(),
             micros: StageMicros { capture: 1, prepare: 2, infer: 3, decode: 4 },
+            views: Vec::new(),
         };
         let serial = (!self.results.is_multiple_of(3)).then(|| format!("SN{:05}", self.results % 1000));
         let reasons = if reject { vec![Reason::Defects { class: ClassId(1), count: 1, score }] } else { Vec::new() };

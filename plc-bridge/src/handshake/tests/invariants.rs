@@ -106,7 +106,13 @@ fn heed(world: &mut World, notices: &[Notice], at: u32) -> Result<(), TestCaseEr
     for piece in arrived {
         prop_assert!(!world.owed.iter().any(|(owed, _, known)| *known && *owed == piece), "piece {} is still owed", piece);
         let not_ready = |notice: &Notice| {
-            *notice == Notice::Station(Event::Missed(Miss { piece: PieceId(piece), acquisition: 0, reason: MissReason::NotReady }))
+            *notice
+                == Notice::Station(Event::Missed(Miss {
+                    piece: PieceId(piece),
+                    acquisition: 0,
+                    reason: MissReason::NotReady,
+                    camera: None,
+                }))
         };
         if !notices.iter().any(not_ready) {
             prop_assert!(world.up, "taken without a link");
