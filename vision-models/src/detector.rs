@@ -4,7 +4,7 @@
 //! golden piece what the package expects; every frame ends in an inspection or in an error, never in a guess.
 
 use crate::choice::median_millis;
-use crate::decode::{ClassMap, DecodeError, Looker, Wanted, looker};
+use crate::decode::{ClassMap, DecodeError, Looker, Namer, Wanted, looker};
 use crate::frame::{Frame, MonoClock};
 use crate::package::{Golden, Input, Manifest, Package, Parity};
 use crate::picture::Picture;
@@ -123,6 +123,7 @@ pub struct Detector {
     engine: Engine,
     preparer: Preparer,
     looker: Box<dyn Looker>,
+    namer: Option<Namer>,
     outputs: Vec<Wanted>,
     manifest: Manifest,
     model: Arc<ModelRef>,
@@ -150,7 +151,9 @@ impl Detector {
         let outputs = looker.outputs();
         check_ports(&engine, &manifest.input, &outputs).map_err(|reason| LoadError::Ports { package: name(), reason })?;
         let preparer = Preparer::new(manifest.input.clone()).map_err(|source| LoadError::Prepare(source.into()))?;
-        let mut detector = Self { engine, preparer, looker, outputs, manifest, model, clock, proof_millis: 0.0, faults: Arc::default() };
+        let namer = Namer::of(&manifest);
+        let (proof_millis, faults) = (0.0, Arc::default());
+        let mut detector = Self { engine, preparer, looker, namer, outputs, manifest, model, clock, proof_millis, faults };
         let mut micros = Vec::new();
         for piece in package.goldens() {
             micros.push(detector.prove(piece)?);
@@ -232,10 +235,14 @@ impl Detector {
         let input = &self.manifest.input;
         let size = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
         let shape = [1, input.planes.len(), size(geometry.input.1), size(geometry.input.0)];
-        let (mut ran, clock, looker) = (prepared, &self.clock, &mut self.looker);
+        let (mut ran, clock, looker, namer) = (prepared, &self.clock, &mut self.looker, &mut self.namer);
         let decoded = self.engine.run((&input.name, shape, values), &self.outputs, |outputs| {
             ran = clock();
-            looker.findings(outputs, geometry)
+            let found = looker.findings(outputs, geometry)?;
+            Ok::<_, DecodeError>(match namer {
+                Some(namer) => namer.name(found, geometry, values),
+                None => found,
+            })
         })?;
         let findings = decoded?;
         let done = (self.clock)();

@@ -152,6 +152,11 @@ impl Geometry {
         Self { frame, steps, input: to, scale: (ratio(to.0, frame.0), ratio(to.1, frame.1)) }
     }
 
+    /// A box of the frame as a box of the input.
+    pub(crate) fn to_input(&self, b: &PixelBox) -> PixelBox {
+        PixelBox { x1: b.x1 * self.scale.0, y1: b.y1 * self.scale.1, x2: b.x2 * self.scale.0, y2: b.y2 * self.scale.1 }
+    }
+
     /// A box of the input as a box of the frame, cut at its edges; `None` if nothing of it lies on the frame.
     pub(crate) fn to_frame(&self, b: &PixelBox) -> Option<PixelBox> {
         let (width, height) = (length(self.frame.0), length(self.frame.1));

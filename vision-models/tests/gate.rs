@@ -19,7 +19,7 @@ fn load(folder: &Path) -> Result<Detector, LoadError> {
 fn the_shipped_package_passes_and_names_itself() {
     let (package, detector) = detector();
     assert_eq!(detector.model(), package.model());
-    assert_eq!(package.model().package, "pcb@2.0.0");
+    assert_eq!(package.model().package, "pcb@2.1.0");
     let names: Vec<_> = package.classes().into_iter().map(|class| class.name).collect();
     assert_eq!(names, ["open", "short", "mousebite", "spur", "copper", "pin-hole"]);
     assert!(package.goldens().iter().any(|board| board.expected.len() > 3));
@@ -54,18 +54,22 @@ fn a_file_that_is_missing_or_not_listed_is_named() {
 
 #[test]
 fn a_manifest_with_a_strange_key_or_value_is_refused_with_the_key() {
-    let cases: [(&str, &str, &[&str]); 12] = [
+    let cases: [(&str, &str, &[&str]); 16] = [
         ("format = 2", "format = 1", &["format is 1", "this program reads 2"]),
         ("[task.compare", "[task.compere", &["compere", "`compare`", "`detect`"]),
         ("[task.compare", "[task.detect", &["input.planes must be [\"test\"] for the task detect", "every piece has no golden picture"]),
         ("golden = \"golden/good_golden.png\"\n", "", &["every piece needs its golden picture"]),
         ("name = \"pcb\"", "name = \"../../../tmp/pcb\"", &["name must be"]),
         ("name = \"pcb\"", "name = \".pcb\"", &["name must be"]),
-        ("version = \"2.0.0\"", "version = \"1/../..\"", &["version must be"]),
-        ("version = \"2.0.0\"", "version = \"\"", &["version must be"]),
+        ("version = \"2.1.0\"", "version = \"1/../..\"", &["version must be"]),
+        ("version = \"2.1.0\"", "version = \"\"", &["version must be"]),
         ("stride = 8", "stride = 8\nstrode = 8", &["strode"]),
         ("floor = 0.1", "floor = nan", &["task.compare.floor"]),
         ("black = 48", "black = 201", &["input.black"]),
+        ("crumb_pixels = 32", "crumb_pixels = 0", &["task.compare.copper.crumb_pixels must be 1 to 10000"]),
+        ("bridge = \"short\"", "bridge = \"shrot\"", &["task.compare.copper: there is no class shrot"]),
+        ("island = \"copper\"", "island = \"open\"", &["task.compare.copper must name six classes, each once"]),
+        ("[task.compare", "[task.detect", &["task.detect.copper needs a golden picture"]),
         ("name = \"copper\"\nthreshold = 0.35\n", "name = \"copper\"\nthreshold = 0.05\n", &["threshold of class copper"]),
     ];
     for (from, to, parts) in cases {
@@ -87,7 +91,7 @@ fn inputs_and_outputs_must_be_what_the_manifest_says() {
         ("name = \"image\"", "name = \"picture\"", "no input picture"),
         ("scores = \"prob\"", "scores = \"scores\"", "no output scores"),
         ("boxes = \"ltrb\"", "boxes = \"prob\"", "[-1 or 1, 4, -1, -1]"),
-        ("[[class]]\nname = \"pin-hole\"\nthreshold = 0.35\n", "", "[-1 or 1, 5, -1, -1]"),
+        ("[operating_point]\n", "[[class]]\nname = \"stain\"\nthreshold = 0.35\n\n[operating_point]\n", "[-1 or 1, 7, -1, -1]"),
     ];
     for (from, to, part) in cases {
         let folder = copy();
@@ -113,6 +117,17 @@ fn a_model_that_finds_something_else_on_its_golden_pieces_is_refused() {
     seal(folder.path()).unwrap();
     let error = load(folder.path()).unwrap_err();
     assert!(error.to_string().contains("which is not expected"), "{error}");
+}
+
+#[test]
+fn what_a_fault_is_called_follows_from_the_copper() {
+    // The names of two deeds are exchanged: the net says what it said, and the golden boards have other faults now.
+    let folder = copy();
+    edit(folder.path(), MANIFEST, |text| {
+        text.replace("bridge = \"short\"", "bridge = \"?\"").replace("bump = \"spur\"", "bump = \"short\"").replace("\"?\"", "\"spur\"")
+    });
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(&error, LoadError::Parity { .. }) && error.to_string().contains("but class"), "{error}");
 }
 
 #[test]

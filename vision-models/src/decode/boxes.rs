@@ -110,7 +110,7 @@ mod tests {
     fn grid_looker() -> GridLooker {
         let grid = Grid { scores: "prob".to_owned(), boxes: "ltrb".to_owned(), stride: 8 };
         let head = Head::Grid(grid.clone());
-        GridLooker::new(grid, Boxes { floor: 0.1, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10, head }, 2)
+        GridLooker::new(grid, Boxes { floor: 0.1, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10, copper: None, head }, 2)
     }
 
     /// Two classes on a grid of 8 x 4 cells (64 x 32 pixels) in which `cells` have a score and distances.

@@ -5,11 +5,13 @@
 
 mod boxes;
 mod classify;
+mod copper;
 mod heat;
 mod labels;
 mod segment;
 mod yolo;
 
+pub(crate) use copper::Namer;
 pub use segment::ClassMap;
 
 use crate::package::{Head, Manifest, Task};

@@ -195,7 +195,7 @@ mod tests {
     const CLASSES: usize = 2;
 
     fn rules(head: Head) -> Boxes {
-        Boxes { floor: 0.25, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10, head }
+        Boxes { floor: 0.25, nms_iou: 0.5, nms_iou_across_classes: 0.7, findings_max: 10, copper: None, head }
     }
 
     fn whole() -> YoloLooker {

@@ -3,11 +3,13 @@
 //! Invariants: a `Package` exists only if its manifest makes sense and every file in its folder is listed with the SHA-256
 //! it has; what was hashed is kept in memory and is what runs, so a file swapped later changes nothing.
 
+mod copper;
 mod manifest;
 mod signature;
 mod task;
 mod variant;
 
+pub use copper::Copper;
 pub use manifest::{ClassEntry, FORMAT, GoldenPiece, Input, Layout, Manifest, OperatingPoint, Parity, Plane, Provenance};
 pub use signature::{KeyError, PublicKey, SIGNATURE, SecretKey, sign};
 pub use task::{Activation, Boxes, Classify, Grid, Head, Heat, Segment, Task, Yolo, YoloCut};

@@ -2,6 +2,7 @@
 //!
 //! Each task is a table of the manifest (`[task.compare]`, `[task.detect]` …); `decode` has the code that goes with it.
 
+use super::copper::Copper;
 use super::manifest::{ClassEntry, Input, Plane, Problems};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ pub struct Boxes {
     pub nms_iou_across_classes: f32,
     /// At most this many findings of one piece are kept, the best ones.
     pub findings_max: u32,
+    /// Names of a board's faults from its copper; the model's own where this is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copper: Option<Copper>,
     /// How the model puts boxes out.
     pub head: Head,
 }
@@ -184,7 +188,15 @@ impl Task {
         let at = format!("task.{}", self.name());
         problems.share(self.floor(), &at, "floor");
         match self {
-            Self::Compare(boxes) | Self::Detect(boxes) => boxes.check(input, &at, problems),
+            Self::Compare(boxes) | Self::Detect(boxes) => {
+                boxes.check(input, &at, problems);
+                if let Some(copper) = &boxes.copper {
+                    problems.need(self.needs_golden(), || {
+                        format!("{at}.copper needs a golden picture, which the task {} has not", self.name())
+                    });
+                    copper.check(input, classes, &at, problems);
+                }
+            }
             Self::Classify(classify) => check_labels(&classify.labels, classes, &at, problems),
             Self::Segment(segment) => segment.check(input, classes, &at, problems),
             Self::Anomaly(heat) => problems.stride(heat.stride, input, &at),
