@@ -5,6 +5,7 @@
 //! answers; numbers of pictures grow although the device's own ones begin again; a buffer goes back to the stream before the
 //! next is taken.
 
+use crate::bayer::Mosaic;
 use crate::{Picture, Source, Taken, Trouble};
 use aravis::glib::object::Cast as _;
 use aravis::prelude::*;
@@ -45,7 +46,7 @@ const PACKET_TIMEOUT_MICROS: u32 = 100_000;
 const RETENTION_MICROS: u32 = 200_000;
 
 /// How long the picture is waited for that proves the way from the camera to here, besides its exposure.
-const PROOF: Duration = Duration::from_millis(1200);
+const PROOF: Duration = Duration::from_millis(800);
 /// How many of them may arrive in part.
 const PROOFS: usize = 3;
 
@@ -55,19 +56,51 @@ pub struct Gige {
     stream: Stream,
     is_gv: bool,
     layout: (u32, u32, PixelFormat),
+    way: &'static Way,
+    /// The picture that was given out last, if its colours were made here.
+    colours: Vec<u8>,
     numbers: Numbers,
     /// The buffer whose picture was given out last.
     lent: Option<Buffer>,
     _library: Aravis,
 }
 
-/// The names of a format: that of today's naming convention, and that of cameras from before 2012.
-const fn format_names(format: PixelFormat) -> &'static [&'static str] {
-    match format {
-        PixelFormat::Mono8 => &["Mono8"],
-        PixelFormat::Rgb8 => &["RGB8", "RGB8Packed"],
-        PixelFormat::Bgr8 => &["BGR8", "BGR8Packed"],
-    }
+/// A way in which a camera gives pictures of a format.
+struct Way {
+    /// In the standard naming convention of camera features (SFNC), or that of cameras from before 2012.
+    name: &'static str,
+    code: aravis::PixelFormat,
+    /// Its colours are made here.
+    mosaic: Option<Mosaic>,
+}
+
+const fn plain(name: &'static str, code: aravis::PixelFormat) -> Way {
+    Way { name, code, mosaic: None }
+}
+
+const fn mosaic(name: &'static str, code: aravis::PixelFormat, red_row: usize, red_column: usize) -> Way {
+    Way { name, code, mosaic: Some(Mosaic { red_row, red_column }) }
+}
+
+/// Named after the first two pixels of the first row (PFNC). A camera has one of them; of several any will do.
+const BAYER: [Way; 4] = [
+    mosaic("BayerGR8", aravis::PixelFormat::BAYER_GR_8, 0, 1),
+    mosaic("BayerGB8", aravis::PixelFormat::BAYER_GB_8, 1, 0),
+    mosaic("BayerRG8", aravis::PixelFormat::BAYER_RG_8, 0, 0),
+    mosaic("BayerBG8", aravis::PixelFormat::BAYER_BG_8, 1, 1),
+];
+
+/// The ways to pictures of this format, the best first.
+fn ways(format: PixelFormat) -> impl Iterator<Item = &'static Way> {
+    const MONO: [Way; 1] = [plain("Mono8", aravis::PixelFormat::MONO_8)];
+    const RGB: [Way; 2] = [plain("RGB8", aravis::PixelFormat::RGB_8_PACKED), plain("RGB8Packed", aravis::PixelFormat::RGB_8_PACKED)];
+    const BGR: [Way; 2] = [plain("BGR8", aravis::PixelFormat::BGR_8_PACKED), plain("BGR8Packed", aravis::PixelFormat::BGR_8_PACKED)];
+    let (direct, bayer): (&[Way], &[Way]) = match format {
+        PixelFormat::Mono8 => (&MONO, &[]),
+        PixelFormat::Rgb8 => (&RGB, &BAYER),
+        PixelFormat::Bgr8 => (&BGR, &BAYER),
+    };
+    direct.iter().chain(bayer)
 }
 
 /// Numbers of pictures that grow for ever, from those of a device that count to 65535 and begin again at 1 (GigE Vision 2.0:
@@ -108,7 +141,7 @@ impl Gige {
         if gv.is_some_and(|gv| !gv.is_controller()) {
             return Err(Trouble(format!("camera {name} obeys another program (a camera has one master)")));
         }
-        set_format(&camera, order.format)?;
+        let way = set_format(&camera, order.format)?;
         configure(&camera, order).map_err(|error| Trouble::of(&format!("camera {name} cannot be set up"), error))?;
         if let Some(exposure) = exposure_micros {
             camera.set_exposure_time(*exposure).map_err(|error| Trouble::of("exposure_micros is refused", error))?;
@@ -121,7 +154,8 @@ impl Gige {
         }
         let layout = layout(&camera, order.format)?;
         let stream = start(&camera).map_err(|error| Trouble::of(&format!("camera {name} gives no stream"), error))?;
-        let mut opened = Self { camera, stream, is_gv, layout, numbers: Numbers::default(), lent: None, _library: library };
+        let mut opened =
+            Self { camera, stream, is_gv, layout, way, colours: Vec::new(), numbers: Numbers::default(), lent: None, _library: library };
         if order.trigger == TriggerMode::Software {
             opened.prove()?;
         }
@@ -190,22 +224,26 @@ fn unreachable(address: IpAddr, error: &std::io::Error) -> Trouble {
 }
 
 /// Asks for pictures of this format, or says which ones there are.
-fn set_format(camera: &Camera, format: PixelFormat) -> Result<(), Trouble> {
-    let refused = |name: &&str| camera.set_pixel_format_from_string(name).is_err();
-    if !format_names(format).iter().all(refused) {
-        return Ok(());
+fn set_format(camera: &Camera, format: PixelFormat) -> Result<&'static Way, Trouble> {
+    if let Some(way) = ways(format).find(|way| camera.set_pixel_format_from_string(way.name).is_ok()) {
+        return Ok(way);
     }
     let offered = camera.dup_available_pixel_formats_as_strings().unwrap_or_default();
+    Err(no_way(format, &offered.iter().map(AsRef::as_ref).collect::<Vec<_>>()))
+}
+
+/// What a person can write instead of a format that the camera has not.
+fn no_way(format: PixelFormat, offered: &[&str]) -> Trouble {
     let known = [("mono8", PixelFormat::Mono8), ("rgb8", PixelFormat::Rgb8), ("bgr8", PixelFormat::Bgr8)];
-    let has = |format: PixelFormat| offered.iter().any(|name| format_names(format).contains(&name.as_str()));
+    let has = |format: PixelFormat| ways(format).any(|way| offered.contains(&way.name));
     let usable: Vec<_> = known.into_iter().filter(|(_, format)| has(*format)).map(|(key, _)| format!("\"{key}\"")).collect();
     let mend = if usable.is_empty() {
         "none of them can be used here".to_owned()
     } else {
         format!("write pixel_format = {}", usable.join(" or "))
     };
-    let name = format_names(format)[0];
-    Err(Trouble(format!("the camera gives no {name}, but {}; {mend}", offered.join(", "))))
+    let asked = ways(format).next().map_or("", |way| way.name);
+    Trouble(format!("the camera gives no {asked}, but {}; {mend}", offered.join(", ")))
 }
 
 fn configure(camera: &Camera, order: &Order) -> Result<(), aravis::glib::Error> {
@@ -269,15 +307,6 @@ fn bytes_of(buffer: &Buffer) -> &[u8] {
     unsafe { std::slice::from_raw_parts(start, length) }
 }
 
-fn is_format(found: aravis::PixelFormat, expected: PixelFormat) -> bool {
-    found
-        == match expected {
-            PixelFormat::Mono8 => aravis::PixelFormat::MONO_8,
-            PixelFormat::Rgb8 => aravis::PixelFormat::RGB_8_PACKED,
-            PixelFormat::Bgr8 => aravis::PixelFormat::BGR_8_PACKED,
-        }
-}
-
 impl Source for Gige {
     fn layout(&self) -> (u32, u32, PixelFormat) {
         self.layout
@@ -297,14 +326,22 @@ impl Source for Gige {
         if buffer.status() != BufferStatus::Success {
             return Ok(Taken::Broken);
         }
-        if !is_format(buffer.image_pixel_format(), self.layout.2) {
+        if buffer.image_pixel_format() != self.way.code {
             return Err(Trouble("the camera changed its pixel format".to_owned()));
         }
         let side = |length: i32| u32::try_from(length).unwrap_or(0);
-        let (width, height) = (side(buffer.image_width()), side(buffer.image_height()));
-        let stride = self.layout.2.channels() * usize::try_from(width).unwrap_or(0);
+        let (width, height, format) = (side(buffer.image_width()), side(buffer.image_height()), self.layout.2);
+        let (columns, lines) = (usize::try_from(width).unwrap_or(0), usize::try_from(height).unwrap_or(0));
         let (number, device_micros) = (self.numbers.grown(buffer.frame_id()), buffer.timestamp() / 1000);
-        Ok(Taken::Picture(Picture { width, height, format: self.layout.2, number, device_micros, rows: bytes_of(buffer), stride }))
+        let mut rows = bytes_of(buffer);
+        if let Some(mosaic) = self.way.mosaic {
+            if !mosaic.colours(rows, columns, lines, format == PixelFormat::Bgr8, &mut self.colours) {
+                return Ok(Taken::Broken);
+            }
+            rows = &self.colours;
+        }
+        let stride = format.channels() * columns;
+        Ok(Taken::Picture(Picture { width, height, format, number, device_micros, rows, stride }))
     }
 
     fn alive(&mut self) -> Result<(), Trouble> {
@@ -346,5 +383,14 @@ mod tests {
         assert!(told(ErrorKind::TimedOut).contains("192.168.7.20: nobody answers: is it powered and connected"));
         assert!(told(ErrorKind::ConnectionRefused).contains("no GigE Vision camera"));
         assert!(told(ErrorKind::NetworkUnreachable).contains("no network interface of this machine leads there"));
+    }
+    #[test]
+    fn a_format_that_the_camera_has_not_is_told_with_those_that_it_has() {
+        let told = |format, offered: &[&str]| no_way(format, offered).0;
+        let colours = told(PixelFormat::Mono8, &["BayerRG8", "BayerRG12"]);
+        assert_eq!(colours, "the camera gives no Mono8, but BayerRG8, BayerRG12; write pixel_format = \"rgb8\" or \"bgr8\"");
+        let grey = told(PixelFormat::Rgb8, &["Mono8", "Mono16"]);
+        assert_eq!(grey, "the camera gives no RGB8, but Mono8, Mono16; write pixel_format = \"mono8\"");
+        assert!(told(PixelFormat::Bgr8, &["Mono16"]).ends_with("none of them can be used here"));
     }
 }

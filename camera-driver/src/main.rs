@@ -8,6 +8,8 @@
 //! picture may come to be late but never to be another piece's; a password is read here, and never said.
 
 #[cfg(feature = "gige")]
+mod bayer;
+#[cfg(feature = "gige")]
 mod gige;
 mod pipes;
 mod simulated;

@@ -20,11 +20,15 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use vision_models::camera::wire::Device;
 use vision_models::camera::{Camera as _, Layout, Watched};
 use vision_models::frame::MonoClock;
 
 /// A PLC counts its heartbeat at least every 250 ms (JMAP v1); two looks this far apart must differ.
 const HEARTBEAT_MILLIS: u64 = 400;
+
+/// Bytes that a socket may keep which asks for more (Linux, `man 7 socket`).
+const SOCKET_BYTES_MAX: &str = "/proc/sys/net/core/rmem_max";
 
 /// Examines everything around the settings.
 pub fn doctor(args: &Doctor) -> Result<(), Failure> {
@@ -115,13 +119,31 @@ fn camera_sees(name: &str, contrast_min: u8, source: &LiveSource, clock: Clock) 
         seen
     });
     match looked {
-        Ok((layout, micros)) => Finding::ok(what, format!("a picture of {layout} in {} us", micros)),
+        Ok((layout, micros)) => {
+            let seen = format!("a picture of {layout} in {micros} us");
+            let kept = std::fs::read_to_string(SOCKET_BYTES_MAX).ok().and_then(|text| text.trim().parse().ok());
+            match kept.filter(|kept| matches!(source.device, Device::Gige { .. }) && is_more_than(layout, *kept)) {
+                Some(kept) => Finding::warn(
+                    what,
+                    format!(
+                        "{seen}; it comes in one burst, of which the kernel keeps {kept} bytes: on a busy machine pictures lose packets"
+                    ),
+                    "write net.core.rmem_max = 8388608 into a file below /etc/sysctl.d, and run `sysctl --system`",
+                ),
+                None => Finding::ok(what, seen),
+            }
+        }
         Err(error) => Finding::fail(
             what,
             chain(&error),
             "nothing, if the station is running: a camera has one master; else look at cable, power and light, and at [camera]",
         ),
     }
+}
+
+/// True if a picture has more bytes than this.
+fn is_more_than(layout: Layout, bytes: usize) -> bool {
+    layout.format.bytes(layout.width, layout.height).is_none_or(|picture| picture > bytes)
 }
 
 fn commissioning() -> Finding {
@@ -256,6 +278,7 @@ fn server_port(listen: SocketAddr) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vision_models::frame::PixelFormat;
 
     #[test]
     fn a_device_that_is_not_there_or_none_is_told() {
@@ -267,6 +290,12 @@ mod tests {
         assert_eq!((file.state, file.detail.as_str()), (State::Fail, "is not a serial device"));
         // A character device that everybody may open.
         assert_eq!(device_opens(Path::new("/dev/null")).state, State::Ok);
+    }
+
+    #[test]
+    fn a_burst_is_held_against_what_the_kernel_keeps() {
+        let layout = Layout { width: 640, height: 480, format: PixelFormat::Bgr8 };
+        assert!(is_more_than(layout, 640 * 480 * 3 - 1) && !is_more_than(layout, 640 * 480 * 3));
     }
 
     #[test]
