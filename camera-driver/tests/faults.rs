@@ -72,6 +72,30 @@ fn a_frozen_picture_is_stale() {
     rounds("stale", TriggerMode::FreeRun, |error| matches!(error, CameraError::Stale { .. }));
 }
 
+/// The picture that it repeats is one that no piece got: only who hears every picture knows it.
+#[test]
+fn a_free_run_that_froze_gives_not_even_a_picture_that_nobody_looked_at() {
+    let scripted = Scripted::new();
+    let mut rig = Rig::new(settings(scripted.device(10), TriggerMode::FreeRun, 64, 48));
+    let wait_pictures = |rig: &Rig, more: u64| {
+        let (begun, until) = (std::time::Instant::now(), rig.counts().frames + more);
+        while rig.counts().frames < until {
+            assert!(begun.elapsed() < rig::PATIENCE, "{}", rig.counts());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    for round in 0..20 {
+        rig.until_well();
+        wait_pictures(&rig, 2);
+        scripted.set("stale");
+        // One may have been under way.
+        wait_pictures(&rig, 3);
+        let error = rig.grab().unwrap_err();
+        assert!(matches!(error, CameraError::Stale { same: "same number", .. }), "round {round}: {error}");
+        scripted.set("well");
+    }
+}
+
 #[test]
 fn a_black_picture_is_blank() {
     rounds("black", TriggerMode::Software, |error| matches!(error, CameraError::Blank { contrast: 0..=2, .. }));

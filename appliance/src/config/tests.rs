@@ -547,7 +547,10 @@ fn a_live_camera_is_read_with_its_deadlines() {
     let settings = parse(&live(GIGE)).expect("a GigE camera is valid");
     let CameraSource::Live(camera) = &settings.camera.source else { panic!("{:?}", settings.camera) };
     assert_eq!((camera.width_pixels, camera.height_pixels, camera.frame_deadline_millis), (1280, 1024, 200));
-    assert_eq!((camera.open_deadline_millis, camera.reconnect_max_millis, settings.camera.contrast_min), (2000, 500, 8));
+    assert_eq!((camera.open_deadline_millis, camera.reconnect_max_millis, settings.camera.contrast_min), (1400, 500, 8));
+    let by_name = parse(&live(&GIGE.replace("192.168.7.20", "Maker-1234"))).expect("a name is valid");
+    let CameraSource::Live(camera) = &by_name.camera.source else { panic!("{:?}", by_name.camera) };
+    assert_eq!(camera.open_deadline_millis, 3000, "a camera is looked for by its name for a second");
 }
 
 #[test]

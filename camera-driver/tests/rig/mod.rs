@@ -29,7 +29,7 @@ pub fn settings(device: Device, trigger: TriggerMode, width: u32, height: u32) -
         frame_deadline_micros: 300_000,
         early_micros: 50_000,
         delay_micros: 0,
-        open_deadline_micros: 2_000_000,
+        open_deadline_micros: 1_400_000,
         reconnect_max_micros: 500_000,
     }
 }

@@ -3,6 +3,7 @@
 use super::super::raw::Section;
 use super::super::{CameraSettings, CameraSource, LiveSource, OwnModel};
 use super::path;
+use std::net::IpAddr;
 use std::path::Path;
 use vision_models::camera::wire::{Device, TriggerMode};
 use vision_models::frame::PixelFormat;
@@ -109,7 +110,7 @@ fn live(section: &Section<'_>, kind: Kind, folder: &Path) -> Option<LiveSource> 
     // Two keys that belong to one kind of trigger each; with the other they would promise what is not done.
     let early = if trigger == Some(TriggerMode::Hardware) { section.whole("early_millis", 0..=10_000) } else { Some(0) };
     let delay = if trigger == Some(TriggerMode::FreeRun) { section.whole("delay_millis", 0..=10_000) } else { Some(0) };
-    let open_deadline = section.whole_or("open_deadline_millis", 200..=60_000_u64, 2000);
+    let open_deadline = section.whole_or("open_deadline_millis", 200..=60_000_u64, open_deadline(device.as_ref()));
     let reconnect_max = section.whole_or("reconnect_max_millis", 50..=60_000_u64, 500);
     let program = section.optional_text("program", "the path of jidoka-camera");
     if trigger.is_none() {
@@ -129,6 +130,17 @@ fn live(section: &Section<'_>, kind: Kind, folder: &Path) -> Option<LiveSource> 
         reconnect_max_millis: reconnect_max?,
         program: program?.map(|path| folder.join(path)),
     })
+}
+
+/// How long a device may take to open if the file does not say. A driver that hangs meanwhile is ended after it; with the wait
+/// before the next try that is less than two seconds, except where the device itself takes longer: a GigE camera is looked for by
+/// its name for a second, and a stream may begin with the next whole picture.
+fn open_deadline(device: Option<&Device>) -> u64 {
+    match device {
+        Some(Device::Gige { camera, .. }) if camera.parse::<IpAddr>().is_err() => 3000,
+        Some(Device::Rtsp { .. }) => 5000,
+        _ => 1400,
+    }
 }
 
 fn trigger(section: &Section<'_>, kind: Kind) -> Option<TriggerMode> {

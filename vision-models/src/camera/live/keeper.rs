@@ -38,6 +38,8 @@ pub struct Keeper {
     number_last: u64,
     /// Our clock and the device's at the first picture since it was opened.
     epoch: Option<(u64, u64)>,
+    /// Number and stamp of the picture that came before.
+    before: Option<(u64, u64)>,
     wait_micros: u64,
     /// A program that not even the kernel could end. While there is one, its device is busy.
     undead: Option<Child>,
@@ -47,7 +49,19 @@ impl Keeper {
     pub(super) fn new(settings: Arc<LiveSettings>, shared: Arc<Shared>, pool: FramePool, clock: Clock) -> Self {
         let scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
         let wait_micros = RECONNECT_MIN_MICROS;
-        Self { settings, shared, pool, clock, scratch, number_base: 0, number_last: 0, epoch: None, wait_micros, undead: None }
+        Self {
+            settings,
+            shared,
+            pool,
+            clock,
+            scratch,
+            number_base: 0,
+            number_last: 0,
+            epoch: None,
+            before: None,
+            wait_micros,
+            undead: None,
+        }
     }
 
     /// Keeps the program until the camera is dropped. `told` hears what people should know: a device that is away, with the
@@ -93,7 +107,7 @@ impl Keeper {
         };
         self.shared.restart.store(false, Ordering::Release);
         let mut orders = Some(orders);
-        self.epoch = None;
+        (self.epoch, self.before) = (None, None);
         self.number_base = self.number_last;
         let reason = loop {
             if let Err(reason) = self.hear(&mut program, &mut orders, opened) {
@@ -147,10 +161,11 @@ impl Keeper {
             Kind::Frame if is_open => {
                 header.number = header.number.saturating_add(self.number_base);
                 self.number_last = self.number_last.max(header.number);
+                let same = self.same(&header);
                 header.device_micros = self.stamp(header.device_micros, received);
                 self.shared.counters.frame();
                 self.wait_micros = RECONNECT_MIN_MICROS;
-                let content = self.take(program, &header)?;
+                let content = self.take(program, &header, same)?;
                 self.offer(Arrived { header, received_micros: received, content });
                 Ok(())
             }
@@ -173,6 +188,9 @@ impl Keeper {
     fn read(&self, program: &mut Program, out: &mut [u8], until: u64) -> Result<(), String> {
         let called_off = || self.is_stopped() || self.shared.restart.load(Ordering::Acquire);
         program.read(out, until, &|| self.now(), &called_off).map_err(|unread| match unread {
+            Unread::Silent if self.shared.lock().away.is_some() => {
+                format!("it was not open after {} ms (open_deadline_millis)", self.settings.open_deadline_micros / 1000)
+            }
             Unread::Silent => "it does not answer".to_owned(),
             Unread::CalledOff if self.is_stopped() => "the station ends".to_owned(),
             Unread::CalledOff => format!("it answers, but gave {} pieces in a row no picture", super::MISSES_MAX),
@@ -206,14 +224,32 @@ impl Keeper {
         if device >= theirs { ours.saturating_add(device - theirs) } else { ours.saturating_sub(theirs - device) }
     }
 
+    /// What this picture has in common with the one before. The guard behind knows only those that a piece got: of a free run
+    /// that froze, it would take the first repetition of one that nobody looked at for new.
+    fn same(&mut self, header: &Header) -> Option<&'static str> {
+        let before = self.before.replace((header.number, header.device_micros));
+        let (number, stamp) = before?;
+        if number == header.number {
+            Some("same number")
+        } else if stamp == header.device_micros && stamp != 0 {
+            Some("same time stamp")
+        } else {
+            None
+        }
+    }
+
     /// The bytes of a picture, or what is wrong with it.
-    fn take(&mut self, program: &mut Program, header: &Header) -> Result<Content, String> {
+    fn take(&mut self, program: &mut Program, header: &Header, same: Option<&'static str>) -> Result<Content, String> {
         let layout = Layout { width: header.width, height: header.height, format: header.format };
         let bytes = usize::try_from(header.bytes).unwrap_or(usize::MAX);
         let until = self.now() + SILENCE_MICROS.max(self.settings.frame_deadline_micros);
         if layout != self.settings.layout() {
             self.skip(program, bytes, until)?;
             return Ok(Content::Size(layout));
+        }
+        if let Some(same) = same {
+            self.skip(program, bytes, until)?;
+            return Ok(Content::Stale(same));
         }
         // Nobody waits for it: it need not take a buffer from those that are looked at.
         if !self.is_wanted(header) {

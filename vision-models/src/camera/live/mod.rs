@@ -73,6 +73,8 @@ enum Content {
     Picture(Blank),
     Size(Layout),
     NoBuffer,
+    /// The one before, sent again: what was the same.
+    Stale(&'static str),
     /// Taken, but lost on the way.
     Broken,
 }
@@ -238,6 +240,7 @@ impl LiveCamera {
             Content::Picture(blank) => blank,
             Content::Size(found) => return Err(CameraError::Size { camera: camera(), found, expected: self.settings.layout() }),
             Content::NoBuffer => return Err(CameraError::Pool),
+            Content::Stale(same) => return Err(CameraError::Stale { camera: camera(), number: header.number, same }),
             Content::Broken => return Err(self.lost("its picture did not arrive whole: the network or this machine lost packets")),
         };
         let shot = Shot {
