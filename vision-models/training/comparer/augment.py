@@ -184,3 +184,45 @@ def planes(pictures, reaches):
         result.append(np.maximum(piece, whitest) - whitest)
         result.append(np.maximum(blackest, piece) - piece)
     return np.stack(result, -1)
+
+
+def halved(picture, pick):
+    """The whitest (or blackest) pixel of each block of two by two."""
+    rows = pick(picture[0::2], picture[1::2])
+    return pick(rows[:, 0::2], rows[:, 1::2])
+
+
+def around(blocks, pick):
+    """Each block becomes the whitest (or blackest) of its 3 x 3 neighbourhood."""
+    rows = blocks.copy()
+    pick(rows[:-1], blocks[1:], out=rows[:-1])
+    pick(rows[1:], blocks[:-1], out=rows[1:])
+    both = rows.copy()
+    pick(both[:, :-1], rows[:, 1:], out=both[:, :-1])
+    pick(both[:, 1:], rows[:, :-1], out=both[:, 1:])
+    return both
+
+
+def edged(picture, pick):
+    """The whitest (or blackest) of each block of two by two and one pixel around it."""
+    rows = pick(picture[0::2], picture[1::2])
+    pick(rows[1:], picture[1:-1:2], out=rows[1:])
+    pick(rows[:-1], picture[2::2], out=rows[:-1])
+    both = pick(rows[:, 0::2], rows[:, 1::2])
+    pick(both[:, 1:], rows[:, 1:-1:2], out=both[:, 1:])
+    pick(both[:, :-1], rows[:, 2::2], out=both[:, :-1])
+    return both
+
+
+def light_planes(pictures):
+    """`net.light_planes` on bytes."""
+    piece, golden = np.ascontiguousarray(pictures[0]), np.ascontiguousarray(pictures[1])
+    whitest, blackest = halved(piece, np.maximum), halved(piece, np.minimum)
+    result = []
+    for white, black in (
+        (edged(golden, np.maximum), edged(golden, np.minimum)),
+        (around(halved(golden, np.maximum), np.maximum), around(halved(golden, np.minimum), np.minimum)),
+    ):
+        result.append(np.maximum(whitest, white) - white)
+        result.append(np.maximum(black, blackest) - blackest)
+    return np.stack(result, -1)

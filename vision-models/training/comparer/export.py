@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from .net import Comparer
+from .net import of_weights
 
 OPSET = 13
 
@@ -15,8 +15,7 @@ def arguments(parser):
 
 
 def export(weights, to):
-    net = Comparer()
-    net.load_state_dict(torch.load(weights, map_location="cpu"))
+    net = of_weights(torch.load(weights, map_location="cpu"))
     free = {"image": {0: "n", 2: "h", 3: "w"}, "prob": {0: "n", 2: "rows", 3: "columns"}, "ltrb": {0: "n", 2: "rows", 3: "columns"}}
     torch.onnx.export(
         net.eval(),

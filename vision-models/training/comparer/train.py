@@ -1,4 +1,5 @@
-"""One training run. By `--minutes` it ends when the clock says so, by `--steps` it is the same on every run of a machine.
+"""One training run. By `--minutes` it ends when the clock says so, by `--cpu-minutes` when it has computed so long, by
+`--steps` it is the same on every run of a machine.
 
 Every minute the whole state is saved, so that a run that was cut off goes on with the same command.
 """
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from . import augment, data, targets
-from .net import Comparer, REACHES
+from .net import NETS, REACHES
 
 
 def arguments(parser):
@@ -24,24 +25,36 @@ def arguments(parser):
     parser.add_argument("--run", required=True, type=Path, help="folder of this run")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float)
+    length.add_argument("--cpu-minutes", type=float)
     length.add_argument("--steps", type=int)
+    parser.add_argument("--net", choices=sorted(NETS), default="full")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--from-weights", type=Path, help="start from another run's weights instead of from nothing")
+    parser.add_argument("--from-weights", type=Path, help="start from another run's weights, as far as they fit, instead of from nothing")
 
 
-def batch_of(cutter, count, x, y, device):
+def batch_of(cutter, count, x, y, net, device):
     rows = []
     for _ in range(count):
         sample = cutter.sample()
-        seen = augment.planes(sample.pictures, REACHES)
-        rows.append((seen, *targets.of_boxes(sample.boxes, x, y)))
-    seen, *wanted = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows)]
+        image = np.stack([sample.pictures[0], sample.pictures[1]], -1)
+        seen = augment.planes(sample.pictures, REACHES) if net == "full" else augment.light_planes(sample.pictures)
+        rows.append((image, seen, *targets.of_boxes(sample.boxes, x, y)))
+    image, seen, *wanted = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows)]
     # Planes come last in memory, as the convolutions like it; the view puts them where the net expects them.
-    return (seen.float() / 255).permute(0, 3, 1, 2), wanted
+    seen = [(planes.float() / 255).permute(0, 3, 1, 2) for planes in (image, seen)]
+    return seen, wanted
+
+
+def fitting(weights, net):
+    """Those of the weights that have a place of the same shape in the net; the net's own for the others."""
+    own = net.state_dict()
+    known = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    print(f"{len(known)} of {len(own)} weights are taken over", flush=True)
+    return own | known
 
 
 def optimiser(net, rate):
@@ -66,9 +79,9 @@ class Run:
         self.options = options
         torch.set_num_threads(options.threads)
         torch.manual_seed(options.seed)
-        self.net = Comparer().to(options.device).to(memory_format=torch.channels_last)
+        self.net = NETS[options.net]().to(options.device).to(memory_format=torch.channels_last)
         if options.from_weights:
-            self.net.load_state_dict(torch.load(options.from_weights, map_location=options.device))
+            self.net.load_state_dict(fitting(torch.load(options.from_weights, map_location=options.device), self.net))
         self.average = copy.deepcopy(self.net).eval()
         self.optimiser = optimiser(self.net, options.rate)
         self.step, self.spent, self.cpu = 0, 0.0, 0.0
@@ -105,6 +118,8 @@ class Run:
     def progress(self):
         if self.options.steps:
             return self.step / self.options.steps
+        if self.options.cpu_minutes:
+            return self.cpu / (60 * self.options.cpu_minutes)
         return self.spent / (60 * self.options.minutes)
 
     def rate(self):
@@ -116,8 +131,8 @@ class Run:
             group["lr"] = self.rate()
         if self.progress() >= augment.LATE_FROM:
             self.cutter.chances = augment.LATE
-        seen, wanted = batch_of(self.cutter, self.options.batch, self.x, self.y, self.options.device)
-        logits, sides = self.net.logits(seen)
+        seen, wanted = batch_of(self.cutter, self.options.batch, self.x, self.y, self.options.net, self.options.device)
+        logits, sides = self.net.logits(*seen)
         of_scores, of_boxes = targets.loss(logits, sides, *wanted)
         self.optimiser.zero_grad()
         (of_scores + 2 * of_boxes).backward()

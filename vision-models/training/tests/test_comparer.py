@@ -54,8 +54,17 @@ class Augmentation(unittest.TestCase):
     def test_planes_on_bytes_are_those_of_the_net(self):
         cutter = augment.Cutter([board(2, (200, 312, 205, 340))], [], np.random.default_rng(4), never(mosaic=1, thicken=1))
         pictures = np.ascontiguousarray(cutter.sample().pictures)
-        by_net = net.planes(torch.from_numpy(pictures[None]).float() / 255)[0].permute(1, 2, 0).numpy()
-        self.assertTrue(np.array_equal(by_net, augment.planes(pictures, net.REACHES).astype(np.float32) / np.float32(255)))
+        noise = np.random.default_rng(5).integers(0, 256, (2, 64, 96), dtype=np.uint8)
+        for seen in (pictures, noise):
+            image = torch.from_numpy(seen[None]).float() / 255
+            for by_net, by_us in ((net.planes, augment.planes(seen, net.REACHES)), (net.light_planes, augment.light_planes(seen))):
+                self.assertTrue(np.allclose(by_net(image)[0].permute(1, 2, 0).numpy(), by_us / np.float32(255), atol=1e-6))
+
+    def test_both_nets_answer_and_are_known_by_their_weights(self):
+        for kind in net.NETS.values():
+            made = kind().eval()
+            scores, sides = net.of_weights(made.state_dict()).eval()(torch.zeros(1, 2, 64, 96))
+            self.assertEqual((type(net.of_weights(made.state_dict())), scores.shape, sides.shape), (kind, (1, 6, 8, 12), (1, 4, 8, 12)))
 
 
 class Scribbles(unittest.TestCase):
