@@ -223,20 +223,25 @@ impl Frame {
     }
 }
 
-/// As many bytes of a picture make its fingerprint; of a larger one every second, third, … block of 64.
+/// As many bytes of a picture make its fingerprint; of a larger one, one block of 64 in every two, three, …
 const FINGERPRINT_BYTES: usize = 1 << 20;
 
 /// A source that delivers an old buffer repeats every byte of it, and two pictures of a sensor differ by its noise everywhere:
-/// a part of a large picture tells them apart as well as all of it, at a fraction of the time.
+/// a part of a large picture tells them apart as well as all of it, at a fraction of the time. A picture that has just arrived
+/// lies in slow memory, so that the time is that of the blocks that are touched. Which block of its neighbours is taken changes
+/// from place to place, so that no column of the picture is always left out.
 fn fingerprint(pixels: &[u8]) -> u64 {
     // Odd constants without a pattern: the fractional parts of the golden ratio and of the square root of 2.
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     const SEED: u64 = 0x6A09_E667_F3BC_C909;
     let mix = |lane: u64, word: u64| (lane ^ word).wrapping_mul(FACTOR).rotate_left(29);
     let (blocks, rest) = pixels.as_chunks::<64>();
-    let mut lanes = [SEED; 8];
-    for block in blocks.iter().step_by(pixels.len() / FINGERPRINT_BYTES + 1) {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+    let step = pixels.len() / FINGERPRINT_BYTES + 1;
+    let (mut lanes, mut place) = ([SEED; 8], SEED);
+    for neighbours in blocks.chunks(step) {
+        place = mix(place, SEED);
+        let which = usize::try_from(place >> 32).unwrap_or(0) % neighbours.len();
+        for (lane, word) in lanes.iter_mut().zip(neighbours[which].as_chunks::<8>().0) {
             *lane = mix(*lane, u64::from_le_bytes(*word));
         }
     }
