@@ -118,7 +118,7 @@ impl Meter {
     /// Notes one measurement.
     pub fn note(&self, stage: Stage, micros: u64) {
         let mut stages = self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let window = stages.entry(stage).or_default();
+        let window = stages.entry(stage).or_insert_with(|| VecDeque::with_capacity(WINDOW));
         if window.len() == WINDOW {
             window.pop_front();
         }

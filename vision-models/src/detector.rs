@@ -236,7 +236,7 @@ impl Detector {
         let size = |pixels: u32| usize::try_from(pixels).unwrap_or(usize::MAX);
         let shape = [1, input.planes.len(), size(geometry.input.1), size(geometry.input.0)];
         let (mut ran, clock, looker, namer) = (prepared, &self.clock, &mut self.looker, &mut self.namer);
-        let decoded = self.engine.run((&input.name, shape, values), &self.outputs, |outputs| {
+        let decoded = self.engine.run((shape, values), &self.outputs, |outputs| {
             ran = clock();
             let found = looker.findings(outputs, geometry)?;
             Ok::<_, DecodeError>(match namer {

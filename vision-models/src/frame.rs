@@ -1,12 +1,12 @@
 //! One picture of one piece, in memory that was reserved before the line started.
 //!
-//! Invariants: a frame's pixels never leave this crate but as a JPEG; its buffer goes back to its pool when it is dropped;
-//! the pool never grows, so a line that falls behind runs out of frames (and says so) instead of out of memory.
+//! Invariants: a frame's pixels never leave this crate but as a JPEG; its buffer is free again when nobody holds it any more;
+//! taking, sealing and sharing a frame reserve no memory; the pool never grows, so a line that falls behind runs out of frames (and says so) instead of out of memory.
 
 use crate::picture::{Picture, PictureError, area, encode_jpeg, shrunk};
 use serde::{Deserialize, Serialize};
 use station::units::Digest;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Microseconds by a clock that never steps. The process owns one clock and lends it to cameras and detectors.
 pub type MonoClock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -18,28 +18,58 @@ pub struct FramePool(Arc<Shelf>);
 #[derive(Debug)]
 struct Shelf {
     bytes: usize,
-    free: Mutex<Vec<Box<[u8]>>>,
+    slots: Mutex<Slots>,
+}
+
+/// Every slot is in one of the two lists, or in the hands of who fills it.
+#[derive(Debug)]
+struct Slots {
+    /// Held by nobody else.
+    free: Vec<Arc<Slot>>,
+    /// Sealed as frames. Who lets go of a frame tells nobody: a slot that the shelf alone holds is free again.
+    frames: Vec<Arc<Slot>>,
+}
+
+/// Pixels, and what is known about them.
+#[derive(Debug)]
+struct Slot {
+    buffer: Box<[u8]>,
+    bytes: usize,
+    shot: Shot,
+    fingerprint: u64,
+    digest: OnceLock<Digest>,
 }
 
 impl FramePool {
     /// `count` buffers of `bytes` bytes each. Every page is written once, so that no frame pays for a page fault later.
     #[must_use]
     pub fn new(count: usize, bytes: usize) -> Self {
-        let buffer = || vec![0xA5_u8; bytes].into_boxed_slice();
-        Self(Arc::new(Shelf { bytes, free: Mutex::new((0..count).map(|_| buffer()).collect()) }))
+        let slot = || Slot {
+            buffer: vec![0xA5_u8; bytes].into_boxed_slice(),
+            bytes: 0,
+            shot: Shot::default(),
+            fingerprint: 0,
+            digest: OnceLock::new(),
+        };
+        let slots = Slots { free: (0..count).map(|_| Arc::new(slot())).collect(), frames: Vec::with_capacity(count) };
+        Self(Arc::new(Shelf { bytes, slots: Mutex::new(slots) }))
     }
 
     /// A free buffer, or `None` if all are in use: the caller's queue is full.
     #[must_use]
     pub fn take(&self) -> Option<Blank> {
-        let buffer = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        Some(Blank { buffer, home: Arc::clone(&self.0) })
+        let mut slots = self.0.lock();
+        // One that was used is warm in the caches; the first of them, so that a quiet line uses few.
+        let used = slots.frames.iter_mut().position(|slot| Arc::get_mut(slot).is_some());
+        let slot = used.map(|index| slots.frames.remove(index)).or_else(|| slots.free.pop())?;
+        Some(Blank { slot: Some(slot), home: Arc::clone(&self.0) })
     }
 
     /// Buffers that are free now.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.0.free.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let mut slots = self.0.lock();
+        slots.free.len() + slots.frames.iter_mut().filter_map(Arc::get_mut).count()
     }
 
     /// Size of one buffer in bytes: the largest frame in pixels.
@@ -49,24 +79,36 @@ impl FramePool {
     }
 }
 
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A buffer taken from the pool that holds no picture yet. Goes back when dropped.
 #[derive(Debug)]
 pub struct Blank {
-    buffer: Box<[u8]>,
+    /// Held by nobody else; `None` once it is sealed.
+    slot: Option<Arc<Slot>>,
     home: Arc<Shelf>,
 }
 
 impl Blank {
+    fn slot_mut(&mut self) -> Option<&mut Slot> {
+        self.slot.as_mut().and_then(Arc::get_mut)
+    }
+
     /// The whole buffer; what it holds is whatever the last frame left.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer
+        self.slot_mut().map_or(&mut [], |slot| &mut slot.buffer[..])
     }
 }
 
 impl Drop for Blank {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.home.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        if let Some(slot) = self.slot.take() {
+            self.home.lock().free.push(slot);
+        }
     }
 }
 
@@ -101,7 +143,7 @@ impl PixelFormat {
 }
 
 /// What a camera tells about a picture besides its pixels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shot {
     /// Width in pixels.
     pub width: u32,
@@ -119,84 +161,83 @@ pub struct Shot {
     pub golden: Option<Arc<Picture>>,
 }
 
-/// One picture of one piece, row by row.
-#[derive(Debug)]
-pub struct Frame {
-    blank: Blank,
-    bytes: usize,
-    shot: Shot,
-    fingerprint: u64,
-    digest: OnceLock<Digest>,
-}
+/// One picture of one piece, row by row. A clone is the same picture, and costs nothing.
+#[derive(Debug, Clone)]
+pub struct Frame(Arc<Slot>);
 
 impl Frame {
     /// Seals the first `width * height * channels` bytes of a buffer as a frame.
     ///
     /// # Errors
     /// If the buffer is smaller than the picture, or a side is 0.
-    pub fn seal(blank: Blank, shot: Shot) -> Result<Self, PictureError> {
-        let fits = shot.format.bytes(shot.width, shot.height).filter(|bytes| *bytes <= blank.buffer.len());
-        let bytes = fits.ok_or_else(|| PictureError::Content {
-            what: format!("frame {} of {}x{}", shot.number, shot.width, shot.height),
-            why: format!("a frame buffer has {} bytes", blank.buffer.len()),
-        })?;
-        let fingerprint = fingerprint(&blank.buffer[..bytes]);
-        Ok(Self { blank, bytes, shot, fingerprint, digest: OnceLock::new() })
+    pub fn seal(mut blank: Blank, shot: Shot) -> Result<Self, PictureError> {
+        let room = blank.bytes_mut().len();
+        let fits = shot.format.bytes(shot.width, shot.height).filter(|bytes| *bytes <= room);
+        let what = || format!("frame {} of {}x{}", shot.number, shot.width, shot.height);
+        let bytes = fits.ok_or_else(|| PictureError::Content { what: what(), why: format!("a frame buffer has {room} bytes") })?;
+        if let Some(slot) = blank.slot_mut() {
+            slot.fingerprint = fingerprint(&slot.buffer[..bytes]);
+            (slot.bytes, slot.shot, slot.digest) = (bytes, shot, OnceLock::new());
+        }
+        let slot =
+            blank.slot.take().ok_or_else(|| PictureError::Content { what: "a frame".to_owned(), why: "it has no buffer".to_owned() })?;
+        blank.home.lock().frames.push(Arc::clone(&slot));
+        Ok(Self(slot))
     }
 
     /// The pixels, row by row.
     #[must_use]
     pub fn pixels(&self) -> &[u8] {
-        &self.blank.buffer[..self.bytes]
+        &self.0.buffer[..self.0.bytes]
     }
 
     /// What the camera told about it.
     #[must_use]
-    pub const fn shot(&self) -> &Shot {
-        &self.shot
+    pub fn shot(&self) -> &Shot {
+        &self.0.shot
     }
 
     /// Width in pixels.
     #[must_use]
-    pub const fn width(&self) -> u32 {
-        self.shot.width
+    pub fn width(&self) -> u32 {
+        self.0.shot.width
     }
 
     /// Height in pixels.
     #[must_use]
-    pub const fn height(&self) -> u32 {
-        self.shot.height
+    pub fn height(&self) -> u32 {
+        self.0.shot.height
     }
 
     /// How the pixels are to be read.
     #[must_use]
-    pub const fn format(&self) -> PixelFormat {
-        self.shot.format
+    pub fn format(&self) -> PixelFormat {
+        self.0.shot.format
     }
 
     /// The camera's own frame number.
     #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.shot.number
+    pub fn number(&self) -> u64 {
+        self.0.shot.number
     }
 
     /// Tells this picture from another of the same camera: equal pixels have equal ones. Not a proof of anything.
     #[must_use]
-    pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint
+    pub fn fingerprint(&self) -> u64 {
+        self.0.fingerprint
     }
 
     /// SHA-256 of the pixels. It takes a millisecond per two megabytes and is made once, when it is first asked for; who asks
     /// meanwhile waits. Capture asks as soon as the frame is on its way, so that it is there when the model has looked.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| Digest::of(self.pixels()))
+        *self.0.digest.get_or_init(|| Digest::of(self.pixels()))
     }
 
     /// The faultless picture it is compared with, if the camera has one.
     #[must_use]
-    pub const fn golden(&self) -> Option<&Arc<Picture>> {
-        self.shot.golden.as_ref()
+    pub fn golden(&self) -> Option<&Arc<Picture>> {
+        self.0.shot.golden.as_ref()
     }
 
     /// The frame as the bytes of a JPEG file; `quality` 1…100.
@@ -268,7 +309,11 @@ mod tests {
         assert!(Frame::seal(other, Shot { height: 3, ..shot.clone() }).unwrap_err().to_string().contains("8 bytes"));
         let coloured = Shot { format: PixelFormat::Rgb8, ..shot };
         assert!(Frame::seal(pool.take().unwrap(), coloured).unwrap_err().to_string().contains("8 bytes"), "24 bytes are needed");
+        let shared = frame.clone();
         drop(frame);
+        assert_eq!(pool.free(), 1, "somebody still looks at it");
+        assert_eq!((shared.pixels(), shared.number()), (&[7; 8][..], 1));
+        drop(shared);
         assert_eq!(pool.free(), 2);
     }
 

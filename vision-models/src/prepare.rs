@@ -174,6 +174,9 @@ const fn is_far((width, height): (u32, u32), most: (u32, u32)) -> bool {
     4 * width > 7 * most.0 || 4 * height > 7 * most.1
 }
 
+/// A model has at most three planes: red, green and blue, or the piece and its golden picture.
+const PLANES_MAX: usize = 3;
+
 /// Makes the model's input of frames.
 pub(crate) struct Preparer {
     layout: Input,
@@ -208,15 +211,21 @@ impl Preparer {
         let Self { layout, levels, geometry, values, steps, rows } = self;
         let geometry = geometry.get_or_insert_with(|| Geometry::of(frame, layout));
         let failed = |source: opencv::Error| PrepareError::Picture { width: frame.0, height: frame.1, source: source.into() };
-        let mut planes: Vec<(Plane, &mut [f32])> =
-            layout.planes.iter().copied().zip(values.chunks_exact_mut(area(geometry.input))).collect();
+        // As many as a model may have; a list would be reserved for every frame.
+        let mut room: [(Plane, &mut [f32]); PLANES_MAX] = std::array::from_fn(|_| (Plane::Test, Default::default()));
+        let chunks = layout.planes.iter().copied().zip(values.chunks_exact_mut(area(geometry.input)));
+        let count = room.iter_mut().zip(chunks).map(|(place, plane)| *place = plane).count();
+        let planes = room.get_mut(..count).unwrap_or_default();
+        // Golden planes first, those of the piece behind them.
+        planes.sort_unstable_by_key(|(plane, _)| *plane != Plane::Golden);
+        let (of_golden, of_test) = planes.split_at_mut(planes.partition_point(|(plane, _)| *plane == Plane::Golden));
         let mut brush = Brush { geometry, steps, pen: Pen { stride: geometry.input.0, levels, rows } };
         if let Some(golden) = golden {
-            for (_, plane) in planes.extract_if(.., |(plane, _)| *plane == Plane::Golden) {
-                brush.paint(golden.into(), &mut [(Plane::Test, plane)]).map_err(failed)?;
+            for (_, plane) in of_golden {
+                brush.paint(golden.into(), &mut [(Plane::Test, &mut **plane)]).map_err(failed)?;
             }
         }
-        brush.paint(test, &mut planes).map_err(failed)?;
+        brush.paint(test, of_test).map_err(failed)?;
         Ok((geometry, values))
     }
 }
@@ -252,7 +261,10 @@ impl Brush<'_> {
         let channels = i32::try_from(view.format.channels()).unwrap_or(1);
         let flat = Mat::new_rows_cols_with_data(side(view.height), side(view.width) * channels, view.pixels)?;
         let source = flat.reshape(channels, side(view.height))?;
-        let shrinking: Vec<Step> = self.geometry.steps.iter().copied().filter(|step| !matches!(step, Step::Fill(..))).collect();
+        let shrinking = match self.geometry.steps.split_last() {
+            Some((Step::Fill(..), shrinking)) => shrinking,
+            _ => &self.geometry.steps,
+        };
         // The last halving of a coloured picture and its way into three planes are one pass.
         let fused = matches!(shrinking.last(), Some(Step::Halve(..))) && is_coloured(view.format, planes);
         let count = if fused { shrinking.len() - 1 } else { shrinking.len() };
@@ -286,7 +298,7 @@ impl Pen<'_> {
         let size = Size2 { width, height, stride };
         if is_coloured(format, planes) {
             let wanted = |plane: Plane| channel(format, plane);
-            planes.sort_by_key(|(plane, _)| wanted(*plane));
+            planes.sort_unstable_by_key(|(plane, _)| wanted(*plane));
             let [(_, first), (_, second), (_, third)] = planes else {
                 return Err(opencv::Error::new(core::StsBadArg, "a coloured model has three planes"));
             };

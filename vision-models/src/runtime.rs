@@ -149,6 +149,9 @@ fn search(named: Option<&Path>, installed: &Path, program: Option<&Path>) -> Res
     Err(RuntimeError::NotFound { looked_at: looked_at.join(", ") })
 }
 
+/// No task reads more outputs of a model: a score and a box of each scale of a detector.
+const OUTPUTS_MAX: usize = 16;
+
 /// Name and shape of an input or output of a model; −1 is a size that may vary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Port {
@@ -180,23 +183,31 @@ impl Engine {
         self.session.outputs().iter().map(|outlet| port(outlet.name(), outlet.dtype())).collect()
     }
 
-    /// Runs the model on one input and hands these outputs to `read`, in this order.
+    /// Runs the model, which has one input, on it and hands these outputs to `read`, in this order.
     pub(crate) fn run<T>(
         &mut self,
-        input: (&str, [usize; 4], &[f32]),
+        input: ([usize; 4], &[f32]),
         outputs: &[Wanted],
         read: impl FnOnce(&[Output<'_>]) -> T,
     ) -> Result<T, RuntimeError> {
         let failed = |error: ort::Error| RuntimeError::Run { reason: error.to_string() };
-        let (name, shape, values) = input;
+        let (shape, values) = input;
         let tensor = TensorRef::from_array_view((shape, values)).map_err(failed)?;
-        let results = self.session.run(ort::inputs! { name => tensor }).map_err(failed)?;
+        let results = self.session.run(ort::inputs![tensor]).map_err(failed)?;
         let output = |Wanted { name, .. }: &Wanted| {
             let value = results.get(name).ok_or_else(|| RuntimeError::Run { reason: format!("there is no output {name}") })?;
             let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
             Ok(Output { shape, values })
         };
-        Ok(read(&outputs.iter().map(output).collect::<Result<Vec<_>, _>>()?))
+        // A list would be reserved for every frame.
+        let mut room = [Output { shape: &[], values: &[] }; OUTPUTS_MAX];
+        let places = room.get_mut(..outputs.len());
+        let places =
+            places.ok_or_else(|| RuntimeError::Run { reason: format!("{} outputs are more than {OUTPUTS_MAX}", outputs.len()) })?;
+        for (place, wanted) in places.iter_mut().zip(outputs) {
+            *place = output(wanted)?;
+        }
+        Ok(read(places))
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Looked {
     /// The piece.
     pub piece: PieceId,
     /// The frame.
-    pub frame: Arc<Frame>,
+    pub frame: Frame,
     /// What was seen; `None` if the model did not judge.
     pub inspection: Option<Arc<Inspection>>,
     /// The PLC asks that the picture be kept whatever the verdict (JMAP `ForceRetain`).
@@ -55,7 +55,7 @@ pub struct Gallery {
 /// The latest frame that people may see, and the picture of it once somebody has asked.
 #[derive(Default)]
 struct Latest {
-    frame: Option<(PieceId, Option<Arc<str>>, Arc<Frame>)>,
+    frame: Option<(PieceId, Option<Arc<str>>, Frame)>,
     /// Not a pass: it waits for the page until it was seen.
     is_bad: bool,
     picture: Option<Picture>,
@@ -171,7 +171,7 @@ mod tests {
                 let frame = Frame::seal(blank, shot).unwrap();
                 let (piece, image) = (PieceId(u32::from(number)), frame.digest());
                 let inspection = (verdict == Verdict::Pass).then(|| clean(&recipe, piece, image));
-                sender.send(Looked { piece, frame: Arc::new(frame), inspection, retain, camera: None, is_first: true }).unwrap();
+                sender.send(Looked { piece, frame, inspection, retain, camera: None, is_first: true }).unwrap();
                 image
             })
             .collect();
@@ -191,7 +191,7 @@ mod tests {
         let shot =
             |number| Shot { width: 8, height: 8, format: PixelFormat::Mono8, number, mono_micros: 0, capture_micros: 0, golden: None };
         for (number, is_good) in [(1, true), (2, false), (3, true)] {
-            let frame = Arc::new(Frame::seal(pool.take().unwrap(), shot(number)).unwrap());
+            let frame = Frame::seal(pool.take().unwrap(), shot(number)).unwrap();
             let piece = PieceId(u32::try_from(number).unwrap());
             let inspection = is_good.then(|| clean(&recipe, piece, frame.digest()));
             sender.send(Looked { piece, frame, inspection, retain: false, camera: None, is_first: true }).unwrap();

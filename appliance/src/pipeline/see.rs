@@ -40,7 +40,7 @@ pub struct Trigger {
 pub struct Shot {
     piece: PieceId,
     acquisition: u16,
-    frame: Arc<Frame>,
+    frame: Frame,
     capture_micros: u64,
     retain: bool,
 }
@@ -144,8 +144,7 @@ impl Capture {
         match camera.grab(piece, pool) {
             Ok(frame) => {
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
-                let frame = Arc::new(frame);
-                let sent = shots.try_send(Shot { piece, acquisition, frame: Arc::clone(&frame), capture_micros, retain });
+                let sent = shots.try_send(Shot { piece, acquisition, frame: frame.clone(), capture_micros, retain });
                 // It may move on when every camera has its picture.
                 if member.as_ref().is_none_or(|member| member.took(piece, acquisition)) {
                     told.exposed(piece);

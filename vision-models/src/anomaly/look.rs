@@ -34,7 +34,7 @@ pub fn look(runtime: &Runtime, package: &Package, picture: &Picture) -> Result<O
     let side = |pixels: u32| usize::try_from(pixels).unwrap_or(0);
     let shape = [1, 1, side(geometry.input.1), side(geometry.input.0)];
     let wanted = [&rules.score, &rules.heat].map(|name| Wanted { name: name.clone(), shape: Vec::new() });
-    let seen = engine.run((&manifest.input.name, shape, values), &wanted, |outputs| {
+    let seen = engine.run((shape, values), &wanted, |outputs| {
         let [score, heat] = outputs else { return None };
         Some((*score.values.first()?, heat.values.to_vec()))
     })?;

@@ -208,8 +208,7 @@ fn features(runtime: &Runtime, pictures: &[&Picture], progress: &mut impl FnMut(
     for (done, picture) in (1..).zip(pictures) {
         let grey = Grey { width: picture.width(), height: picture.height(), pixels: picture.pixels() };
         let (_, values) = preparer.prepare(grey, None)?;
-        let one =
-            engine.run((IMAGE, [1, 1, side, side], values), &wanted, |outputs| outputs.first().map(|output| output.values.to_vec()))?;
+        let one = engine.run(([1, 1, side, side], values), &wanted, |outputs| outputs.first().map(|output| output.values.to_vec()))?;
         let missing = || RuntimeError::Run { reason: format!("there is no output {FEATURES}") };
         all.push(one.ok_or_else(missing)?);
         progress(done, pictures.len());
