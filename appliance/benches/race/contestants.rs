@@ -150,7 +150,7 @@ impl Arrangement {
         let infer = three(&told["infer_ms"]);
         let stages = json!({"pre": told["pre_us"]["p50"], "modbus": told["modbus_us"]["p50"]});
         let frames = told["infer_ms"]["n"].as_u64().unwrap_or(0);
-        let cpu = cpu / f64::from(track.rate);
+        let cpu = cpu / track.rate;
         Ok(Run {
             name: format!("bare {model}"),
             track: track.model.to_owned(),
@@ -162,6 +162,18 @@ impl Arrangement {
             frames,
             ..Run::default()
         })
+    }
+
+    /// Frames a second of bare inference in two threads, as fast as they can.
+    pub fn two_streams(&self, track: Track, lap: Lap) -> Done<f64> {
+        let server = Server::start(&self.folder)?;
+        let mut command = self.python("floor.py");
+        let model_file = format!("{}.onnx", track.model);
+        command.args(["--model", &model_file, "--frames", track.frames, "--plc", &format!("127.0.0.1:{}", server.port)]);
+        command.args(["--streams", "2", "--seconds", &lap.seconds.to_string()]);
+        let (told, _) = self.finish(command, lap)?;
+        let frames = told["infer_ms"]["n"].as_f64().ok_or("no count of frames")?;
+        Ok(frames / f64::from(lap.seconds))
     }
 
     /// One of the tuned programs.
@@ -232,7 +244,7 @@ impl Arrangement {
         let told: Value = serde_json::from_slice(&fs::read(&figures)?)?;
         let mut run = judge(&told, lap, &self.folder.join(track.frames))?;
         (run.name, run.track, run.round) = (name.to_owned(), track.model.to_owned(), round);
-        (run.cpu, run.rss) = (cpu / wall / f64::from(track.rate), rss);
+        (run.cpu, run.rss) = (cpu / wall / track.rate, rss);
         Ok(run)
     }
 
@@ -248,9 +260,17 @@ impl Arrangement {
         };
         let quoted = |path: &Path| format!("{:?}", path.display().to_string());
         set("directory = \"/var/lib/jidoka\"", "directory = \"data\"".to_owned())?;
-        let replay =
-            format!("kind = \"replay\"\npath = {}\nfree_run_per_second = {}.0", quoted(&self.folder.join(track.frames)), track.rate);
-        set("kind = \"generated\"", replay)?;
+        let replay = format!("kind = \"replay\"\npath = {}", quoted(&self.folder.join(track.frames)));
+        let pace = format!("free_run_per_second = {:.3}", track.rate);
+        if track.cameras == 1 {
+            set("kind = \"generated\"", format!("{replay}\n{pace}"))?;
+        } else {
+            set("\n[camera]\n# Name", "\n[[camera]]\n# Name".to_owned())?;
+            set("kind = \"generated\"", replay.clone())?;
+            let second = format!("[[camera]]\nname = \"cam1\"\n{replay}\n");
+            let set_of_two = format!("[frame_set]\nwindow_millis = 20\nmissing_member = \"hold\"\n{pace}\n");
+            set("\n[model]\n", format!("\n{second}\n{set_of_two}\n[model]\n"))?;
+        }
         set("\nseed = 7", String::new())?;
         set("\nbad_share = 0.08", String::new())?;
         set("\"/usr/share/jidoka/packages/pcb\"", quoted(&self.folder.join("packages").join(package)))?;
