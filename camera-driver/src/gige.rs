@@ -141,6 +141,9 @@ impl Gige {
         if gv.is_some_and(|gv| !gv.is_controller()) {
             return Err(Trouble(format!("camera {name} obeys another program (a camera has one master)")));
         }
+        // The program before this one may have been ended while pictures were on their way: some cameras go on sending them
+        // to where it was, whatever they are told later. One that stands still may refuse to stop.
+        drop(camera.stop_acquisition());
         let way = set_format(&camera, order.format)?;
         configure(&camera, order).map_err(|error| Trouble::of(&format!("camera {name} cannot be set up"), error))?;
         if let Some(exposure) = exposure_micros {
