@@ -17,6 +17,8 @@ fuzz_crate = $(firstword $(subst /, ,$(wildcard */fuzz/targets/$(1).rs)))
 TIME ?= 60
 
 BENCHES := $(basename $(notdir $(wildcard */benches/*.rs)))
+# The folder of the crate to which a bench belongs.
+bench_folder = $(firstword $(subst /, ,$(wildcard */benches/$(1).rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test golden-arm64 bench fmt lint setup fuzz fuzz-minimise
@@ -52,7 +54,7 @@ golden-arm64:
 bench:
 	@$(if $(BENCHES),true,echo 'there is no bench yet' >&2; exit 1)
 	@scripts/setup.sh bench
-	@$(foreach name,$(if $(ONLY),$(ONLY),$(BENCHES)),cargo bench --quiet --locked --all-features -p $(name) --bench $(name);)
+	@$(foreach name,$(if $(ONLY),$(ONLY),$(BENCHES)),cargo bench --quiet --locked --all-features --manifest-path $(call bench_folder,$(name))/Cargo.toml --bench $(name);)
 
 fmt:
 	cargo fmt --all

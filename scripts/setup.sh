@@ -13,20 +13,21 @@ rust_pinned=1.95.0
 # OpenCV's core and imgproc only: its video and picture modules would bring 230 MB. The binding generator needs the clang
 # program and libclang; the C++ itself is compiled by g++.
 packages=(ca-certificates g++ pkg-config libopencv-core-dev libopencv-imgproc-dev clang-14 libclang1-14)
+# The camera program's libraries, a GigE camera without hardware, an RTSP server, and what makes a video file.
+# libaravis-dev does not ask for libusb's headers, but its users need them.
+cameras=(libaravis-dev libusb-1.0-0-dev aravis-tools libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
+cameras+=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi)
 case "$purpose" in
   run) ;;
   test)
     # Modbus implementations that are not ours, and serial lines without a cable; a real browser and its Chinese letters;
     # systemd's own checks.
     packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd)
-    # The camera program's libraries, a GigE camera without hardware, an RTSP server, and what makes a video file.
-    # libaravis-dev does not ask for libusb's headers, but its users need them.
-    packages+=(libaravis-dev libusb-1.0-0-dev aravis-tools libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev)
-    packages+=(gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi)
+    packages+=("${cameras[@]}")
     ;;
   bench)
-    # The C client and server that the Modbus side is measured beside.
-    packages+=(libmodbus-dev)
+    # The C client and server that the Modbus side is measured beside, and cameras that fall ill.
+    packages+=(libmodbus-dev "${cameras[@]}")
     ;;
   arm64)
     # A crate of plain Rust: a linker and the C library for ARM, and what runs the result.
