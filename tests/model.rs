@@ -138,8 +138,7 @@ fn a_package_is_measured_on_drawn_boards_twice_the_same() {
     assert_eq!((report["package"].as_str(), real(&report, "/pictures")), (Some("pcb@2.1.0"), 60.0));
     let (precision, recall, f) = (real(&report, "/precision"), real(&report, "/recall"), real(&report, "/f"));
     assert!((f - 2.0 * precision * recall / (precision + recall)).abs() < 1e-9);
-    // One drawn short in fifteen lies across the hole of a pad and joins it to itself: the copper calls that a spur.
-    assert!(real(&report, "/ap_iou_033") > 0.97 && real(&report, "/missed_share") < 0.01, "{report}");
+    assert!(real(&report, "/ap_iou_033") > 0.98 && real(&report, "/missed_share") < 0.01, "{report}");
     assert!(real(&report, "/f_best/value") >= f - 0.02 && real(&report, "/cpu_ms/p99") >= real(&report, "/cpu_ms/p50"), "{report}");
     let again = eval(&drawn);
     for figure in ["ap_iou_033", "map_iou_050", "ap_iou_050", "f", "f_best", "missed", "tiles"] {

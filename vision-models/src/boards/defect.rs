@@ -76,6 +76,7 @@ impl Flaw {
 pub(crate) struct Ground<'a> {
     pub(crate) copper: &'a Field,
     pub(crate) traces: &'a [super::design::Trace],
+    pub(crate) holes: &'a [Shape],
     pub(crate) shift: Point,
 }
 
@@ -155,6 +156,12 @@ impl Ground<'_> {
         let (edge, out) = self.edge(random)?;
         let gap = self.run(edge, out, false, 60.0);
         if !(7.0..60.0).contains(&gap) {
+            return None;
+        }
+        // Across a hole copper would be joined to itself.
+        let middle = edge.towards(out, gap * 0.5);
+        let middle = Point::new(middle.x + self.shift.x, middle.y + self.shift.y);
+        if self.holes.iter().any(|hole| hole.distance(middle) < 0.0) {
             return None;
         }
         let far = edge.towards(out, gap + 2.0);

@@ -20,6 +20,8 @@ pub(crate) struct Trace {
 pub(crate) struct Layout {
     pub(crate) field: Field,
     pub(crate) traces: Vec<Trace>,
+    /// Where there is no copper within a pad, a via or an area.
+    pub(crate) holes: Vec<Shape>,
 }
 
 /// What a family of boards looks like. Lengths in pixels.
@@ -244,7 +246,7 @@ impl Router {
         for shape in &self.holes {
             field.cut(shape);
         }
-        Layout { field, traces: self.traces }
+        Layout { field, traces: self.traces, holes: self.holes }
     }
 }
 

@@ -171,7 +171,7 @@ impl Boards {
     /// Puts up to `count` flaws on a board, at least one, well apart from each other.
     fn spoil(&self, plan: &mut Plan, count: usize, random: &mut Random) {
         let layout = &self.layouts[plan.design];
-        let ground = Ground { copper: &layout.field, traces: &layout.traces, shift: plan.shift };
+        let ground = Ground { copper: &layout.field, traces: &layout.traces, holes: &layout.holes, shift: plan.shift };
         for _ in 0..count * 8 {
             if plan.flaws.len() == count {
                 return;
