@@ -548,6 +548,21 @@ fn a_golden_check_makes_the_next_piece_a_challenge_even_after_a_restart() {
     assert_eq!(golden, [(1, false), (3, false), (2, true)]);
 }
 
+/// The world itself refuses two verdicts for one piece.
+#[test]
+fn a_skipped_number_that_is_another_piece_by_now_has_that_piece_s_result_alone() {
+    let mut world = World::running();
+    // 8 is skipped, the PLC's counter goes elsewhere, and then there is a piece 8.
+    for number in [7, 9, 4, 8, 10, 8] {
+        world.give(Event::Arrived(arrival(number)));
+    }
+    world.give(Event::Seen(Arc::new(inspection(8, &[]))));
+    world.give(Event::Arrived(arrival(8)));
+    let of_eight = world.records().filter(|record| record.arrival.piece == PieceId(8));
+    let results: Vec<_> = of_eight.map(|record| (record.arrival.encoder.0, record.judgement.verdict)).collect();
+    assert_eq!(results, [(9000, Verdict::Hold), (8000, Verdict::Pass)]);
+}
+
 fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
     let piece = (last_piece.saturating_sub(2)..last_piece + 4).prop_map(|number| number.max(1));
     let role = prop_oneof![Just(Role::Operator), Just(Role::Supervisor), Just(Role::Engineer)];

@@ -282,6 +282,7 @@ impl Station {
         arrival.golden |= self.memory.golden_asked && !self.open.iter().any(|open| open.arrival.golden);
         self.gate.arrived(arrival.piece, arrival.encoder);
         self.last_arrived = Some(arrival.piece);
+        self.given_anew(arrival.piece);
         let readings = self.readings.values().cloned().collect();
         self.open.push_back(Open { arrival, arrived_at: now, readings, heard: Heard::new() });
     }

@@ -4,7 +4,8 @@
 //!   number n after last l    l < n ≤ l + 64: what lies between and never came is a hold now, and n is the last
 //!                            skipped before:  the hold it got is its result; no second record
 //!                            got a result:    same piece again (same count, no other serial): the same result
-//!                            anything else:   the PLC's counter went elsewhere, n is the last
+//!                            anything else:   the PLC's counter went elsewhere, n is the last, and another piece than the
+//!                                             one that was skipped under this number
 //!   the PLC forgot           nothing of before is known any more: its numbers and counts are those of other pieces
 //! ```
 //! Invariant: a piece has one record, in whatever order and however often it is announced.
@@ -52,6 +53,12 @@ impl Station {
             });
         }
         self.memory.result_of(arrival, self.forgotten)
+    }
+
+    /// A piece of this number is open: it is another one than a piece that was skipped under it and never announced, whose
+    /// hold must not become its result.
+    pub(super) fn given_anew(&mut self, number: PieceId) {
+        self.skipped.retain(|(piece, announced)| *piece != number || announced.is_some());
     }
 
     /// Numbers between the last piece and this one were never announced: nobody judged them, so each is a hold.
