@@ -5,7 +5,7 @@
 //! charts, ledger, uploader, journal and two open pages, of which the peers have none. One JSON line per contestant and round,
 //! then the table with the bars. A *reaction* ends when the PLC has answered the write that says "reject".
 //!
-//! `QUICK=1` does one short round, `FIFO=20` gives the Python peers real-time priority, `JIDOKA=path` races another binary.
+//! `QUICK=1` does one short round, `BOARD=1` only the small pictures with one camera, `FIFO=20` gives the Python peers real-time priority, `JIDOKA=path` races another binary.
 //! Without `../shared/peer` (or Python with the packages of `requirements.txt`) nothing is measured and the reason is printed.
 
 #[path = "race/arrangement.rs"]
@@ -57,9 +57,11 @@ fn main() -> Done<()> {
         }
     };
     let lap = Lap { seconds, settle: 2 };
+    let only_board = std::env::var_os("BOARD").is_some();
+    let tracks = if only_board { 1 } else { 2 };
     let mut runs: Vec<Run> = Vec::new();
     for round in 0..rounds {
-        for track in [BOARD, LARGE] {
+        for track in [BOARD, LARGE].into_iter().take(tracks) {
             runs.push(arrangement.floor(track, lap, round, track.model)?);
             runs.push(arrangement.peer("tuned", "ort", track, lap, round)?);
             runs.push(arrangement.product("jidoka", track, track.model, lap, round)?);
@@ -75,9 +77,12 @@ fn main() -> Done<()> {
             }
         }
     }
-    runs.push(arrangement.product("jidoka, two cameras", PAIR, PAIR.model, lap, 0)?);
-    println!("{}", runs.last().map(Run::json).unwrap_or_default());
-    let share = two_cameras(&arrangement, lap)?;
+    let mut share = f64::NAN;
+    if !only_board {
+        runs.push(arrangement.product("jidoka, two cameras", PAIR, PAIR.model, lap, 0)?);
+        println!("{}", runs.last().map(Run::json).unwrap_or_default());
+        share = two_cameras(&arrangement, lap)?;
+    }
     println!("{}", table::table(&runs, share));
     Ok(())
 }
