@@ -21,8 +21,8 @@ case "$purpose" in
   run) ;;
   test)
     # Modbus implementations that are not ours, and serial lines without a cable; a real browser and its Chinese letters;
-    # systemd's own checks.
-    packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd)
+    # systemd's own checks; file systems in files, whose power is cut.
+    packages+=(mbpoll libmodbus-dev socat chromium chromium-driver fonts-noto-cjk systemd e2fsprogs mount)
     packages+=("${cameras[@]}")
     ;;
   bench)

@@ -208,6 +208,22 @@ impl Running {
         self.wait(GONE)
     }
 
+    /// Stops the child where it is (SIGSTOP). It can only be killed then.
+    ///
+    /// # Panics
+    /// If it has ended already.
+    pub fn pause(&mut self) {
+        assert!(matches!(self.child.try_wait(), Ok(None)), "{} has ended by itself:\n{}", self.name, self.everything());
+        let paused = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::STOP);
+        assert!(paused.is_ok(), "{} cannot be stopped: {paused:?}", self.name);
+        // Each thread stands when it leaves the kernel next; one that syncs a file comes to the end of that first.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "));
+        while !std::fs::read_dir(&tasks).is_ok_and(|mut all| all.all(|task| task.is_ok_and(stands))) {
+            std::thread::yield_now();
+        }
+    }
+
     /// True until the child has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {

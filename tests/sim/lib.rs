@@ -2,7 +2,9 @@
 //! every event, and the running binary.
 
 pub mod binary;
+pub mod floor;
 pub mod link;
+pub mod loop_disk;
 pub mod neighbours;
 pub mod settings;
 pub mod world;
