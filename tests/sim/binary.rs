@@ -132,9 +132,18 @@ impl Running {
     /// If it cannot be started.
     #[must_use]
     pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// Starts the binary with `args` and something more in its environment.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with(args: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = Command::new(jidoka());
         // The level of logging belongs to the command, not to the shell the tests are run from.
-        command.args(args).env_remove("RUST_LOG");
+        command.args(args).env_remove("RUST_LOG").envs(environment.iter().copied());
         Self::of(command)
     }
 

@@ -192,6 +192,12 @@ impl Floor {
         Running::start(&["run", "--config", self.config.to_str().unwrap()])
     }
 
+    /// Starts the appliance with something more in its environment.
+    #[must_use]
+    pub fn start_with(&self, environment: &[(&str, &Path)]) -> Running {
+        Running::start_with(&["run", "--config", self.config.to_str().unwrap()], environment)
+    }
+
     /// Waits until the line is as `wanted`; shows what `appliance` said if it does not become so.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! A disk whose power can be cut: an ext4 file system in a file.
+//! Disks for which root is needed: one whose power can be cut, an ext4 file system in a file; and one that is soon full.
 //!
 //! What a program has written but not synced is in the memory of this machine and not in that file. A copy of the file is therefore
 //! what a real disk would hold if the power went at that moment, with one thing left out: a disk that lies about its own cache.
@@ -107,6 +107,42 @@ impl Drop for LoopDisk {
     fn drop(&mut self) {
         if is_mounted(&self.path()) {
             self.unmount();
+        }
+    }
+}
+
+/// A small file system in memory, which is soon full.
+#[derive(Debug)]
+pub struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Mounts one; `None`, and a line that says so, where that is not permitted.
+    ///
+    /// # Panics
+    /// If there is no temporary folder.
+    #[must_use]
+    pub fn new(bytes: u64) -> Option<Self> {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no folder for a disk: {error}"));
+        match tell("mount", &["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs", text(folder.path())]) {
+            Ok(()) => Some(Self(folder)),
+            Err(error) => {
+                println!("skipped: no file system can be mounted here: {error}");
+                None
+            }
+        }
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Err(error) = tell("umount", &["-l", text(self.path())]) {
+            println!("{} may still be mounted: {error}", self.path().display());
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::judge::Input;
 use crate::meter::{Meter, Stage};
+use crate::pipeline::keeping::Keeping;
 use crate::pipeline::see::chain;
 use crate::store::Store;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
@@ -18,11 +19,23 @@ use std::time::Duration;
 const GROUP_MAX: usize = 256;
 /// Wait between two tries to write a group that could not be written.
 const RETRY: Duration = Duration::from_millis(500);
+/// Time between two looks at what the store is missing: a view that was closed, ballast that was given up.
+const MEND: Duration = Duration::from_secs(5);
+
+/// What the store thread tells the others.
+pub struct Told {
+    /// How long records take, once they are durable.
+    pub meter: Arc<Meter>,
+    /// How it fares meanwhile.
+    pub keeping: Arc<Keeping>,
+    /// What is durable.
+    pub judge: Sender<Input>,
+}
 
 /// Runs until the judge leaves.
-pub fn keep(store: &Store, clock: Clock, meter: &Meter, entries: &Receiver<(Arc<Entry>, u64)>, judge: &Sender<Input>) {
+pub fn keep(store: &Store, clock: Clock, entries: &Receiver<(Arc<Entry>, u64)>, told: &Told) {
+    let Told { meter, keeping, judge } = told;
     let mut group: Vec<(Arc<Entry>, u64)> = Vec::new();
-    let mut reported = false;
     loop {
         if group.is_empty() {
             match entries.recv() {
@@ -37,18 +50,18 @@ pub fn keep(store: &Store, clock: Clock, meter: &Meter, entries: &Receiver<(Arc<
             }
         }
         let batch: Vec<Arc<Entry>> = group.iter().map(|(entry, _)| Arc::clone(entry)).collect();
+        keeping.begins(group.first().map_or(0, |(_, handed)| *handed));
         match store.keep(&batch) {
             Ok(number) => {
+                keeping.succeeds();
                 let now = clock.mono_micros();
                 group.drain(..).for_each(|(_, handed)| meter.note(Stage::Keep, now.saturating_sub(handed)));
-                reported = false;
                 // The judge never waits for the store, so this wait is short; if the judge has left, nobody needs to know.
                 drop(judge.send(Input::Event(Event::Kept(number))));
             }
             Err(error) => {
-                if !std::mem::replace(&mut reported, true) {
-                    tracing::error!(error = %chain(&error), entries = group.len(), "records are not becoming durable");
-                }
+                keeping.fails(chain(&error));
+                keeping.watch(clock.mono_micros());
                 if let Err(RecvTimeoutError::Disconnected) = wait(entries, &mut group) {
                     tracing::error!(entries = group.len(), "the appliance leaves with records that could not be made durable");
                     return;
@@ -67,5 +80,12 @@ fn wait(entries: &Receiver<(Arc<Entry>, u64)>, group: &mut Vec<(Arc<Entry>, u64)
         }
         Err(RecvTimeoutError::Timeout) => Ok(()),
         Err(disconnected) => Err(disconnected),
+    }
+}
+
+/// Runs until `stop` is closed: brings back what the store is missing, beside the thread that keeps.
+pub fn mend(store: &Store, stop: &Receiver<()>) {
+    while stop.recv_timeout(MEND) == Err(RecvTimeoutError::Timeout) {
+        store.mend();
     }
 }

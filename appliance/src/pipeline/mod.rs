@@ -11,6 +11,7 @@
 
 pub mod deliver;
 pub mod keep;
+pub mod keeping;
 pub mod link;
 pub mod modbus;
 pub mod note;
@@ -28,6 +29,8 @@ use crate::journal::JournalWriter;
 use crate::judge::{Happening, Input, Judge, Outlets};
 use crate::meter::Meter;
 use crate::pipeline::deliver::{Delivery, deliver};
+use crate::pipeline::keep::Told as Durable;
+use crate::pipeline::keeping::Keeping;
 use crate::pipeline::pace::Pace;
 use crate::pipeline::people::{Board, People};
 use crate::pipeline::pictures::{Gallery, Looked};
@@ -232,6 +235,7 @@ impl Parts {
 struct Flow {
     clock: Clock,
     meter: Arc<Meter>,
+    keeping: Arc<Keeping>,
     bridge: plc_bridge::Settings,
     rig: Rig,
     judge: Judge,
@@ -250,6 +254,7 @@ impl Flow {
         let Self {
             clock,
             meter,
+            keeping,
             bridge,
             rig,
             judge,
@@ -314,7 +319,7 @@ impl Flow {
         drop((led, looked));
         flow.extend(looking);
         flow.push(spawn_hot("judge", realtime, move || judge.run(inputs))?);
-        flow.push(spawn("store", move || keep::keep(&store, clock, &meter, &entries, &to_judge))?);
+        flow.push(spawn("store", move || keep::keep(&store, clock, &entries, &Durable { meter, keeping, judge: to_judge }))?);
         Ok(flow)
     }
 }
@@ -341,7 +346,9 @@ impl Line {
 
         let gallery = Arc::new(Gallery::new(store.images(), has_page, clock));
         let eyes = rig.eyes().map(|eye| (eye.camera.name().to_owned(), eye.camera.counters())).collect();
-        let board = Board::new(settings, clock, Arc::clone(&meter), deliveries.clone(), simulated, Arc::clone(&gallery), eyes);
+        let keeping = Arc::new(Keeping::default());
+        let looks = people::Looks { deliveries: deliveries.clone(), gallery: Arc::clone(&gallery), eyes, keeping: Arc::clone(&keeping) };
+        let board = Board::new(settings, clock, Arc::clone(&meter), simulated, looks);
         let people =
             People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), artist: show::Artist::new(settings, snapshots.clone()) };
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
@@ -359,10 +366,11 @@ impl Line {
         let flow = Flow {
             clock,
             meter: Arc::clone(&meter),
+            keeping,
             bridge,
             rig,
             judge,
-            store,
+            store: Arc::clone(&store),
             inputs,
             commands,
             entries,
@@ -398,6 +406,7 @@ impl Line {
             line.rest.push(spawn("journal", move || note::note(journal, &happenings, &journal_lost))?);
         }
         line.spawn_uploads(uploads, &uploads_stop)?;
+        line.rest.push(spawn("mend", move || keep::mend(&store, &uploads_stop))?);
         line.spawn_views(panel, board, page, &rest_stop)?;
         Ok(line)
     }

@@ -5,6 +5,7 @@ use crate::config::Settings;
 use crate::host::resident_mib;
 use crate::meter::{Meter, Stage};
 use crate::pipeline::deliver::Delivery;
+use crate::pipeline::keeping::Keeping;
 use crate::pipeline::pictures::Gallery;
 use crate::pipeline::see::chain;
 use crate::pipeline::show::Artist;
@@ -83,28 +84,36 @@ fn card(entry: &Entry) -> Option<serde_json::Value> {
 pub struct Board {
     clock: Clock,
     meter: Arc<Meter>,
-    deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
     simulated: bool,
-    gallery: Arc<Gallery>,
     data: PathBuf,
     budget_micros: u64,
-    eyes: Vec<(String, Option<Arc<CameraCounters>>)>,
+    looks: Looks,
+}
+
+/// What a board looks at.
+#[derive(Clone)]
+pub struct Looks {
+    /// The uploads, by backend.
+    pub deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
+    /// The pictures.
+    pub gallery: Arc<Gallery>,
+    /// The cameras, by name.
+    pub eyes: Vec<(String, Option<Arc<CameraCounters>>)>,
+    /// The store thread.
+    pub keeping: Arc<Keeping>,
 }
 
 impl Board {
     /// A board over what the threads measure.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        clock: Clock,
-        meter: Arc<Meter>,
-        deliveries: Vec<(String, Arc<Mutex<Delivery>>)>,
-        simulated: bool,
-        gallery: Arc<Gallery>,
-        eyes: Vec<(String, Option<Arc<CameraCounters>>)>,
-    ) -> Self {
+    pub fn new(settings: &Settings, clock: Clock, meter: Arc<Meter>, simulated: bool, looks: Looks) -> Self {
         let budget_micros = settings.recipe.verdict_deadline.0;
-        Self { clock, meter, deliveries, simulated, gallery, data: settings.data_directory.clone(), budget_micros, eyes }
+        Self { clock, meter, simulated, data: settings.data_directory.clone(), budget_micros, looks }
+    }
+
+    /// Raises the alarms that nobody else can raise.
+    pub fn watch(&self) {
+        self.looks.keeping.watch(self.clock.mono_micros());
     }
 
     /// The health of the appliance, given what the line shows.
@@ -119,7 +128,7 @@ impl Board {
             camera: self.camera(snapshot),
             model: Self::model(snapshot),
             disk: self.disk(snapshot),
-            uploads: self.deliveries.iter().map(|(name, delivery)| upload(name, delivery)).collect(),
+            uploads: self.looks.deliveries.iter().map(|(name, delivery)| upload(name, delivery)).collect(),
             latency: LatencyView {
                 p50_micros: latency.p50,
                 p99_micros: latency.p99,
@@ -134,7 +143,7 @@ impl Board {
     pub fn facts(&self) -> plc_bridge::Facts {
         let waiting =
             |(_, delivery): &(String, Arc<Mutex<Delivery>>)| delivery.lock().unwrap_or_else(PoisonError::into_inner).counts.waiting;
-        let upload_backlog = self.deliveries.iter().map(waiting).fold(0, u64::saturating_add);
+        let upload_backlog = self.looks.deliveries.iter().map(waiting).fold(0, u64::saturating_add);
         plc_bridge::Facts {
             storage_permille: crate::host::used_permille(&self.data).unwrap_or(1000),
             upload_backlog: u32::try_from(upload_backlog).unwrap_or(u32::MAX),
@@ -145,15 +154,15 @@ impl Board {
     fn camera(&self, snapshot: &Snapshot) -> Part {
         let last = snapshot.pieces.last();
         // Of a frame set the reason names the camera.
-        let is_one = self.eyes.len() == 1;
+        let is_one = self.looks.eyes.len() == 1;
         let misses = |name: &str| {
             let of = |reason: &&str| reason.contains("camera_") || reason.contains("frame_set");
             let reason = last.map(|piece| piece.reason.as_str()).filter(of)?;
             (is_one || reason.contains(&format!("{name}: "))).then_some(reason)
         };
         let mut state = if last.is_some() { PartState::Good } else { PartState::Unknown };
-        let mut details = Vec::with_capacity(self.eyes.len());
-        for (name, counters) in &self.eyes {
+        let mut details = Vec::with_capacity(self.looks.eyes.len());
+        for (name, counters) in &self.looks.eyes {
             let counts = counters.as_ref().map(|counters| counters.look()).unwrap_or_default();
             let reason = misses(name).filter(|_| counts.trouble.is_none());
             if counts.trouble.is_some() || reason.is_some() {
@@ -182,9 +191,11 @@ impl Board {
 
     fn disk(&self, snapshot: &Snapshot) -> Part {
         let free = crate::host::free_mib(&self.data);
-        let lost = self.gallery.lost.load(Ordering::Relaxed);
+        let lost = self.looks.gallery.lost.load(Ordering::Relaxed);
         let backlog = snapshot.backlog_entries;
+        let late = self.looks.keeping.late(self.clock.mono_micros());
         let state = match free {
+            _ if late.is_some() => PartState::Bad,
             None => PartState::Unknown,
             Some(free) if free < FREE_BAD_MIB || backlog > 50 => PartState::Bad,
             Some(free) if free < FREE_WARNING_MIB || lost > 0 => PartState::Warning,
@@ -193,7 +204,8 @@ impl Board {
         let free = free.map_or_else(|| "free space unknown".to_owned(), |free| format!("{:.1} GiB free", free_gib(free)));
         let lost = if lost > 0 { format!(", {lost} pictures not kept") } else { String::new() };
         let backlog = if backlog > 50 { format!(", {backlog} records not yet durable") } else { String::new() };
-        Part { state, detail: format!("{free}{backlog}{lost}") }
+        let late = late.map_or_else(String::new, |late| format!(", {}", late.words()));
+        Part { state, detail: format!("{free}{backlog}{late}{lost}") }
     }
 }
 

@@ -200,6 +200,7 @@ impl Panel {
         let mut failed = false;
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            board.watch();
             self.facts.send_replace(board.facts());
             if let Some(health) = &self.health {
                 health.send_replace(Arc::new(board.health(&snapshot)));
@@ -217,6 +218,8 @@ impl Panel {
             tokio::select! {
                 () = &mut stop => return,
                 changed = snapshots.changed() => if changed.is_err() { return },
+                // Alarms do not wait for a line that does nothing.
+                () = tokio::time::sleep(PANEL_INTERVAL) => {}
             }
         }
     }

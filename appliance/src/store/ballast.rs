@@ -44,7 +44,8 @@ impl Ballast {
 
     /// Puts it in place again if there is room for it and as much again. True if it is in place.
     pub fn restore(&mut self) -> bool {
-        if !self.is_there && self.bytes > 0 {
+        // Asking first spares a full disk the attempt.
+        if !self.is_there && self.bytes > 0 && self.path.parent().is_some_and(|dir| free(dir) >= self.bytes * 2) {
             let beside = self.path.with_extension("new");
             // Twice the size, then cut to size: whoever takes the last free block for ballast makes the disk full himself.
             let made = allocate(&beside, self.bytes * 2).and_then(|()| {
@@ -61,13 +62,18 @@ impl Ballast {
         self.is_there
     }
 
-    /// True if there is room to work in.
-    pub fn has_room(&self) -> bool {
-        let probe = self.path.with_extension("probe");
+    /// True if there is room in `dir` to work in.
+    pub fn has_room_in(dir: &Path) -> bool {
+        let probe = dir.join("ballast.probe");
         let made = allocate(&probe, PROBE_BYTES);
         discard(&probe);
         made.is_ok()
     }
+}
+
+/// Free bytes of the file system of `dir`; plenty if it does not tell.
+fn free(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn allocate(path: &Path, bytes: u64) -> io::Result<()> {

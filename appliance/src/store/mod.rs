@@ -52,8 +52,6 @@ use walk::{Fault, Head};
 const LEDGER: &str = "ledger";
 /// The view is made durable after this many entries. What a power cut takes from it is read from the ledger again.
 const VIEW_SYNC_EVERY: usize = 512;
-/// A view or ballast that is missing is tried again after this many entries.
-const MEND_EVERY: usize = 256;
 /// Pictures deleted at once when the disk is full.
 const SHED_BYTES: u64 = 1 << 20;
 
@@ -203,8 +201,6 @@ struct Writer {
     ballast: Ballast,
     /// Entries since the view was synced.
     unsynced: usize,
-    /// Entries since something missing was tried again.
-    unmended: usize,
 }
 
 impl Store {
@@ -222,7 +218,7 @@ impl Store {
             Err(error) => (Images::none(&images_dir), Some(told(&error))),
         };
         let mut ballast = Ballast::open(dir, settings.ballast_bytes);
-        let has_room = ballast.has_room();
+        let has_room = Ballast::has_room_in(dir);
         if !has_room && ballast.release() {
             tracing::warn!("the disk is full; the ballast is given up so that the store can open");
         }
@@ -239,7 +235,7 @@ impl Store {
         };
         let seen = Mutex::new((ledger.head(), report.ballast));
         let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen });
-        let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0, unmended: 0 });
+        let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0 });
         Ok((Self { shared, writer, images: Arc::new(images), outboxes: Mutex::default(), past, lock }, report))
     }
 
@@ -287,12 +283,6 @@ impl Store {
 
     /// Brings the view after the ledger. Whatever fails here, the entries are kept.
     fn follow<E: Borrow<Entry>>(&self, writer: &mut Writer, entries: &[E], places: &[segment::Location], head: Head) {
-        writer.unmended += entries.len();
-        if writer.unmended >= MEND_EVERY {
-            writer.unmended = 0;
-            writer.ballast.restore();
-            self.reopen_view(head);
-        }
         let Ok(view) = self.shared.view() else { return };
         let entries: Vec<_> = entries.iter().map(Borrow::borrow).zip(places.iter().copied()).collect();
         let taken = if entries.is_empty() { Ok(()) } else { view.take(&entries, head) };
@@ -308,35 +298,63 @@ impl Store {
         }
     }
 
-    fn reopen_view(&self, head: Head) {
-        let mut slot = self.shared.view.write().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_ok() {
+    /// Brings back what is missing, if it can: ballast that was given up, a view that was closed or is wrong. To be called from
+    /// time to time by a thread that may wait for the disk; entries are kept meanwhile.
+    pub fn mend(&self) {
+        let mut writer = lock(&self.writer);
+        if !writer.ballast.is_there() && writer.ballast.restore() {
+            lock(&self.shared.seen).1 = true;
+        }
+        drop(writer);
+        if self.shared.view().is_err() {
+            self.mend_view();
+        }
+    }
+
+    fn mend_view(&self) {
+        let (dir, head) = (self.shared.dir.join(VIEW), lock(&self.writer).ledger.head());
+        let opened = View::open(&dir);
+        if let Err(error) = &opened
+            && !View::is_doubted(&dir)
+        {
+            // A disk that is ill is no reason to begin anew.
+            tracing::debug!(%error, "the index stays closed");
             return;
         }
-        let ledger_dir = self.shared.ledger_dir();
-        let opened = View::open(&self.shared.dir.join(VIEW)).and_then(|view| view.agrees(&ledger_dir, head).map(|agrees| (view, agrees)));
-        *slot = match opened {
-            Ok((view, true)) => view.catch_up(&ledger_dir, head).map(|_| view).map_err(|error| error.to_string()),
-            Ok((_, false)) => Err("it disagrees with the ledger and will be built again at the next start".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
+        // Everything that takes long goes before the lock without which no entry is kept.
+        let (view, report) = bring_up(&self.shared.dir, opened, head, Ballast::has_room_in(&self.shared.dir));
+        if let Some(why) = &report.rebuilt {
+            tracing::error!(entries = report.caught_up, "the index was built again from the ledger: {why}");
+        }
+        let writer = lock(&self.writer);
+        let outboxes = lock(&self.outboxes);
+        let brought = view.and_then(|view| {
+            view.catch_up(&self.shared.ledger_dir(), writer.ledger.head()).map_err(|error| error.to_string())?;
+            outboxes.values().try_for_each(|parcels| parcels.carry_over(&view)).map_err(|error| error.to_string())?;
+            Ok(view)
+        });
+        *self.shared.view.write().unwrap_or_else(PoisonError::into_inner) = brought;
     }
 
     /// Throws the view away and builds it again from the ledger. Gives back how many entries were read.
     pub fn rebuild_view(&self) -> Result<u64, StoreError> {
         let writer = lock(&self.writer);
-        let mut slot = self.shared.view.write().unwrap_or_else(PoisonError::into_inner);
+        // Whoever settles a delivery meanwhile holds that outbox and asks for the view: it is not held while outboxes are.
+        let put = |view| std::mem::replace(&mut *self.shared.view.write().unwrap_or_else(PoisonError::into_inner), view);
         // Where the backends stand is no function of the ledger: it goes over to the new view.
-        let old = std::mem::replace(&mut *slot, Err("it is being built again".to_owned()));
+        let old = put(Err("it is being built again".to_owned()));
         let standings = old.ok().and_then(|view| view.standings().ok()).unwrap_or_default();
         let outboxes = lock(&self.outboxes);
         let (view, report) = rebuild(&self.shared.dir, writer.ledger.head(), "it was asked for".to_owned());
-        *slot = view;
-        let view = slot.clone().map_err(StoreError::View)?;
+        let view = view.map_err(|why| {
+            drop(put(Err(why.clone())));
+            StoreError::View(why)
+        })?;
         for (backend, standing) in &standings {
             view.settle(backend, &view::Standing::default(), standing)?;
         }
         outboxes.values().try_for_each(|parcels| parcels.carry_over(&view))?;
+        drop(put(Ok(view)));
         Ok(report.caught_up)
     }
 

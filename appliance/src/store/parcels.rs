@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A mark is written after this many deliveries.
@@ -38,6 +39,8 @@ pub struct Parcels {
     /// Held while a change is on its way to the disk; `standing` is not, so that counting never waits for the disk.
     changing: Mutex<u64>,
     standing: Mutex<Arc<Standing>>,
+    /// False as long as no view was there to ask: the standing is that of the mark, and more may have been delivered.
+    is_sure: AtomicBool,
 }
 
 impl Parcels {
@@ -46,18 +49,22 @@ impl Parcels {
         if !is_name(backend) {
             return Err(fail("a backend's name is 1 to 40 of a-z, 0-9, - and _".to_owned()));
         }
-        let view = shared.view().map_err(|error| fail(error.to_string()))?;
-        let known = view.standing(backend).map_err(|error| fail(error.to_string()))?;
-        let mark = read_mark(&mark_path(&shared.dir, backend)).unwrap_or_default();
-        let standing = match known {
-            Some(known) if settled(&known) >= settled(&mark) => known,
-            known => {
-                view.settle(backend, &known.unwrap_or_default(), &mark).map_err(|error| fail(error.to_string()))?;
-                mark
-            }
+        let standing = read_mark(&mark_path(&shared.dir, backend)).unwrap_or_default();
+        let changing = Mutex::new(standing.cursor);
+        let view = shared.view();
+        let parcels = Self {
+            backend: backend.to_owned(),
+            shared,
+            changing,
+            standing: Mutex::new(Arc::new(standing)),
+            is_sure: AtomicBool::new(false),
         };
-        let marked = Mutex::new(standing.cursor);
-        Ok(Self { backend: backend.to_owned(), shared, changing: marked, standing: Mutex::new(Arc::new(standing)) })
+        match view {
+            Ok(view) => parcels.carry_over(&view).map_err(|error| fail(error.to_string()))?,
+            // On a full disk there may be no view. The line runs without, and nothing is sent until there is one again.
+            Err(error) => tracing::warn!(backend, %error, "nothing is delivered until the index is there again"),
+        }
+        Ok(parcels)
     }
 
     /// What the backend refused for good, with its words.
@@ -65,10 +72,19 @@ impl Parcels {
         self.standing().quarantined.clone()
     }
 
-    /// Writes the standing into a view that may not know it.
+    /// Brings standing and view together: the one that knows of more deliveries is right. Done whenever the view is another one.
     pub(super) fn carry_over(&self, view: &View) -> Result<(), ViewError> {
-        let known = view.standing(&self.backend)?.unwrap_or_default();
-        view.settle(&self.backend, &known, &self.standing())
+        let mut marked = lock(&self.changing);
+        let (known, mine) = (view.standing(&self.backend)?, self.standing());
+        match known {
+            Some(known) if !self.is_sure.load(Ordering::Relaxed) && settled(&known) >= settled(&mine) => {
+                *marked = known.cursor;
+                *lock(&self.standing) = Arc::new(known);
+            }
+            known => view.settle(&self.backend, &known.unwrap_or_default(), &mine)?,
+        }
+        self.is_sure.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn standing(&self) -> Arc<Standing> {
@@ -123,6 +139,9 @@ impl Outbox for Parcels {
     }
 
     fn next(&self, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
+        if !self.is_sure.load(Ordering::Relaxed) {
+            return Err(self.fail("there is no index to tell what was delivered; it comes back when the disk has room"));
+        }
         let (standing, kept) = (self.standing(), self.shared.kept_pieces());
         if limit == 0 || standing.cursor >= kept {
             return Ok(Vec::new());

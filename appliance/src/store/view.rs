@@ -145,6 +145,11 @@ impl View {
         }
     }
 
+    /// True if the view in `dir` was wrong: it will not open, and has to be built again.
+    pub fn is_doubted(dir: &Path) -> bool {
+        dir.with_extension("doubt").exists()
+    }
+
     /// It told something that the ledger denies.
     pub fn wrong(&self, cause: &dyn std::fmt::Display) -> ViewError {
         ViewError { is_damage: true, ..ViewError::new(&self.dir, "trusted", cause) }

@@ -82,6 +82,7 @@ fn a_full_disk_takes_pictures_first_refuses_pieces_and_still_writes_the_stop() {
     for _ in 0..4 {
         store.keep(&chain.pieces(100)).unwrap();
     }
+    store.mend();
     let condition = store.condition();
     assert!(condition.ballast && condition.view_missing.is_none(), "all is well again: {condition:?}");
     assert_eq!(store.outbox("trace").unwrap().counts().kept, chain.results);
