@@ -3,6 +3,7 @@
 use line_tests::world::{PITCH, World, acknowledge, arrival, ask, inspection, past, person, recipe, setup};
 use proptest::prelude::*;
 use station::action::{Action, By, Request, Role};
+use station::decision::{Affected, Decision, ResultRange};
 use station::inspection::{Miss, MissReason, ModelRef};
 use station::line::{Counters, Feedback, LineCommand, LinkFault, Permit, PlcLink, PlcOrder, PlcRequest};
 use station::piece::PieceId;
@@ -563,9 +564,156 @@ fn a_skipped_number_that_is_another_piece_by_now_has_that_piece_s_result_alone()
     assert_eq!(results, [(9000, Verdict::Hold), (8000, Verdict::Pass)]);
 }
 
+/// A decision by the quality officer.
+fn decide(world: &mut World, decision: Decision) {
+    ask(world, Role::QualityOfficer, Action::Decide { decision, reason: "crack found at the customer".to_owned() });
+}
+
+fn serial(number: u32) -> Affected {
+    Affected { serials: [format!("SN{number}")].into(), ..Affected::default() }
+}
+
+fn recall_of(number: u32) -> Decision {
+    Decision::Recall { name: "cracked lot".to_owned(), criteria: "glued before ten".to_owned(), set: serial(number) }
+}
+
+#[test]
+fn a_recalled_piece_that_is_seen_again_is_rejected_and_stops_the_line_even_after_a_restart() {
+    let mut world = World::running();
+    world.piece(1, &[]);
+    decide(&mut world, recall_of(1));
+    world.keep_all();
+    let mut world = World::on(world.chain, world.now);
+    world.keep_all();
+    world.give(Event::Link(PlcLink::Up));
+    assert!(world.permit.run);
+    world.give(Event::Arrived(station::piece::Arrival { serial: Some("SN1".to_owned()), ..arrival(2) }));
+    world.give(Event::Seen(Arc::new(inspection(2, &[]))));
+    let stop = stop_position(&world.last).expect("the policy stops the line");
+    assert!(stop < world.last.iter().position(is_keep).expect("the piece is kept"), "stop before writing");
+    assert!(world.permit.reasons.contains(StopReason::RecalledSerial));
+    let record = world.records().last().expect("a record");
+    let reasons = [Reason::Recalled { recall: 1, name: "cracked lot".into() }];
+    assert_eq!((record.judgement.verdict, record.judgement.grade, &record.judgement.reasons[..]), (Verdict::Reject, 0, &reasons[..]));
+    assert!(record.points.is_empty(), "it says nothing of the process");
+    assert_eq!(
+        world.station.snapshot(world.now).stop.map(|stop| stop.detail),
+        Some("serial SN1 is recalled: cracked lot (decision 1)".into())
+    );
+    // Nobody looked: it is recalled all the same, and a hold as ever.
+    world.give(Event::Arrived(station::piece::Arrival { serial: Some("SN1".to_owned()), ..arrival(3) }));
+    world.give(Event::Missed(Miss { piece: PieceId(3), acquisition: 0, reason: MissReason::CameraLost, camera: None }));
+    assert_eq!(world.records().last().map(|record| record.judgement.verdict), Some(Verdict::Hold));
+    decide(&mut world, Decision::EndRecall { recall: 1, set: Affected::default() });
+    world.give(Event::Arrived(station::piece::Arrival { serial: Some("SN1".to_owned()), ..arrival(4) }));
+    world.give(Event::Seen(Arc::new(inspection(4, &[]))));
+    assert_eq!(world.records().last().map(|record| record.judgement.verdict), Some(Verdict::Pass), "the recall is over");
+}
+
+#[test]
+fn a_policy_may_ask_for_an_alarm_where_a_recalled_piece_is_seen_again() {
+    let mut setup = setup();
+    let recipe = Arc::make_mut(&mut setup.recipe);
+    recipe.stop.recalled_serial = station::policy::RecalledSeen::Alarm;
+    let mut world = World::with(setup);
+    decide(&mut world, recall_of(1));
+    for number in 1..=4 {
+        world.piece(number, if number == 1 { &[] } else { &[0.9] });
+    }
+    assert!(world.permit.run, "an alarm stops nothing");
+    assert_eq!(withheld(&world), [Withheld::Policy], "and is recorded");
+    assert_eq!(world.records().next().map(|record| record.judgement.verdict), Some(Verdict::Reject));
+    world.piece(5, &[0.9]);
+    world.piece(6, &[0.9]);
+    assert!(world.permit.reasons.contains(StopReason::ConsecutiveRejects), "rejects go on to be counted as if it had not been there");
+}
+
+#[test]
+fn decisions_need_a_quality_officer_a_reason_and_pieces_that_are_there() {
+    let mut world = World::running();
+    world.piece(1, &[0.9]);
+    let overrule = |result_id| Decision::Overrule { result_id, verdict: Verdict::Pass, grade: 1 };
+    let said = |world: &mut World, role, decision, reason: &str| {
+        ask(world, role, Action::Decide { decision, reason: reason.to_owned() });
+        world.station.snapshot(world.now).decisions.last
+    };
+    assert_eq!(said(&mut world, Role::Supervisor, overrule(1), "seen by eye"), 0);
+    assert_eq!(said(&mut world, Role::QualityOfficer, overrule(1), "  "), 0);
+    assert_eq!(said(&mut world, Role::QualityOfficer, overrule(2), "there is no record 2"), 0);
+    let unknown = Decision::Overrule { result_id: 1, verdict: Verdict::Pass, grade: 9 };
+    assert_eq!(said(&mut world, Role::QualityOfficer, unknown, "there is no grade 9"), 0);
+    assert_eq!(said(&mut world, Role::QualityOfficer, Decision::Hold { set: Affected::default() }, "nothing is named"), 0);
+    assert_eq!(said(&mut world, Role::QualityOfficer, Decision::ReleaseHold { hold: 1, set: serial(1) }, "not open"), 0);
+    assert_eq!(said(&mut world, Role::QualityOfficer, overrule(1), "seen by eye"), 1);
+    let complaint = Decision::Complaint { result_id: Some(1), serial: None };
+    assert_eq!(said(&mut world, Role::Operator, complaint, "the lid is loose"), 2);
+    assert_eq!(said(&mut world, Role::QualityOfficer, Decision::Hold { set: serial(1) }, "loose lids"), 3);
+    assert_eq!(said(&mut world, Role::QualityOfficer, Decision::ReleaseHold { hold: 3, set: Affected::default() }, "lid glued"), 4);
+    let shown = world.station.snapshot(world.now);
+    assert_eq!((shown.decisions.escapes, shown.decisions.holds.len(), shown.counters.reject), (1, 0, 1), "the record stays as it is");
+    let piece = shown.pieces.last().expect("the piece");
+    assert_eq!(piece.overruled.as_ref().map(|overruled| (overruled.verdict, overruled.decision_id)), Some((Verdict::Pass, 1)));
+    assert_eq!(piece.verdict, Verdict::Reject);
+    let released = world.chain.iter().rev().find_map(|entry| if let Body::Decided(record) = &entry.body { Some(record) } else { None });
+    assert_eq!(released.and_then(|record| record.decision.set()), Some(&serial(1)), "a release says what it released");
+}
+
+#[test]
+fn what_is_borne_in_mind_of_decisions_is_bounded() {
+    use station::decision::{OPEN_MAX, SERIALS_MAX};
+    let mut world = World::running();
+    let many = |from: usize| Affected {
+        serials: (from..from + SERIALS_MAX / 2).map(|number| format!("S{number:060}")).collect(),
+        ..Affected::default()
+    };
+    let recall = |set| Decision::Recall { name: "r".to_owned(), criteria: "c".to_owned(), set };
+    for part in 0..3 {
+        decide(&mut world, recall(many(part * 10_000)));
+    }
+    let known = world.station.snapshot(world.now).decisions;
+    assert_eq!((known.recalls.len(), known.all.recalls.len()), (2, 2), "a third would go beyond the bound and is refused");
+    for _ in 0..OPEN_MAX {
+        decide(&mut world, Decision::Hold { set: serial(1) });
+        decide(&mut world, Decision::Hold { set: serial(1) });
+    }
+    assert_eq!(world.station.snapshot(world.now).decisions.holds.len(), OPEN_MAX);
+}
+
+/// Decisions about pieces near `last_piece`, sound and unsound ones.
+fn a_decision(last_piece: u32) -> impl Strategy<Value = Decision> {
+    let near = last_piece.saturating_sub(6)..last_piece + 6;
+    let set = (
+        prop::option::of((near.clone(), 0_u64..4)),
+        prop::collection::btree_set(near.clone(), 0..3),
+        prop::option::weighted(0.05, 0_u32..9),
+    )
+        .prop_map(|(results, serials, lot)| Affected {
+            results: results
+                .into_iter()
+                .map(|(first, more)| ResultRange { first: u64::from(first), last: u64::from(first) + more })
+                .collect(),
+            lots: lot.into_iter().collect(),
+            serials: serials.into_iter().map(|number| format!("SN{number}")).collect(),
+        })
+        .boxed();
+    let verdict = prop_oneof![Just(Verdict::Pass), Just(Verdict::Reject), Just(Verdict::Hold)];
+    prop_oneof![
+        (near.clone(), verdict, 0_u16..5).prop_map(|(id, verdict, grade)| Decision::Overrule { result_id: u64::from(id), verdict, grade }),
+        set.clone().prop_map(|set| Decision::Hold { set }),
+        (0_u64..6).prop_map(|hold| Decision::ReleaseHold { hold, set: Affected::default() }),
+        set.prop_map(|set| Decision::Recall { name: "r".to_owned(), criteria: "c".to_owned(), set }),
+        (0_u64..6).prop_map(|recall| Decision::EndRecall { recall, set: Affected::default() }),
+        (prop::option::of(near.clone()), prop::option::of(near)).prop_map(|(id, serial)| Decision::Complaint {
+            result_id: id.map(u64::from),
+            serial: serial.map(|number| format!("SN{number}")),
+        }),
+    ]
+}
+
 fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
     let piece = (last_piece.saturating_sub(2)..last_piece + 4).prop_map(|number| number.max(1));
     let role = prop_oneof![Just(Role::Operator), Just(Role::Supervisor), Just(Role::Engineer)];
+    let decision = (a_decision(last_piece), prop_oneof![Just("seen by eye"), Just(" ")], role.clone());
     let order = prop_oneof![
         3 => Just(PlcOrder::AcknowledgeStop),
         1 => Just(PlcOrder::ArmLineStop),
@@ -596,6 +744,9 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
         }),
         3 => (any::<u32>(), order).prop_map(|(number, order)| Event::Link(PlcLink::Asked(PlcRequest { number, order }))),
         3 => (0_u64..200).prop_map(|number| Event::Kept(EntryNumber(number))),
+        4 => decision.prop_map(|(decision, reason, role)| {
+            Event::Asked(Request { by: person(role), action: Action::Decide { decision, reason: reason.to_owned() } })
+        }),
         2 => Just(Event::Tick),
     ]
 }
@@ -628,6 +779,7 @@ proptest! {
         }
         prop_assert_eq!(running.stop, restarted.stop);
         prop_assert_eq!(running.counters, restarted.counters);
+        prop_assert_eq!(running.decisions, restarted.decisions);
         prop_assert_eq!(running.charts.iter().map(|chart| chart.learning).collect::<Vec<_>>(), restarted.charts.iter().map(|chart| chart.learning).collect::<Vec<_>>());
     }
 }

@@ -1,5 +1,6 @@
 //! What people decide: the only ways in which a person changes what the station does.
 
+use crate::decision::Decision;
 use crate::recipe::GivenLimits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -104,6 +105,13 @@ pub enum Action {
         /// The new ones.
         revision: Revision,
         /// Why; not empty.
+        reason: String,
+    },
+    /// Something about pieces that have their verdict. The role it needs is `Decision::role`.
+    Decide {
+        /// What.
+        decision: Decision,
+        /// Why, or what was complained of; not empty.
         reason: String,
     },
 }

@@ -5,13 +5,15 @@
 //! verdict (`verdict`) after the recipe (`recipe`, `rubric`); the verdict goes to the line (`line`), into the chain
 //! (`record`), on its way to the reject
 //! gate (`gate`) and onto the charts; when the process drifts, the policy (`policy`) stops the line until a person has
-//! acknowledged and released it (`action`); people see a `snapshot`. All of it happens in `station`.
+//! acknowledged and released it (`action`); what people decide about pieces later is a record of its own (`decision`);
+//! people see a `snapshot`. All of it happens in `station`.
 //!
 //! There is no clock, no thread, no I/O and no log in this crate: the same events give the same effects, byte for byte.
 
 pub mod action;
 pub mod alarm;
 pub mod charts;
+pub mod decision;
 pub mod frame_set;
 pub mod gate;
 pub mod inspection;

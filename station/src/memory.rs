@@ -5,12 +5,13 @@
 //! At every instant: rejects commanded = confirmed + unconfirmed + at the gate.
 
 use crate::charts::Charts;
+use crate::decision::Decisions;
 use crate::gate::Fate;
 use crate::inspection::{Inspection, MissReason};
 use crate::judge::defects;
 use crate::line::{Counters, PieceResult};
 use crate::piece::{Arrival, PieceId};
-use crate::policy::{StopReason, StopReasons};
+use crate::policy::{StopReason, StopReasons, Withheld};
 use crate::reading::Reading;
 use crate::recipe::Recipe;
 use crate::record::{Acknowledgement, ArmRecord, Body, ChartPoint, Entry, GateRecord, KeySwitch, Mark, PieceRecord, StopRecord};
@@ -19,6 +20,7 @@ use crate::units::Timestamp;
 use crate::verdict::{Judgement, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Results that are kept in mind, so that a piece announced again gets the same answer. A PLC buffers at most 8.
 const RECENT_RESULTS: usize = 32;
@@ -54,6 +56,13 @@ pub struct Memory {
     pub charts: Charts,
     /// The last results with the serials they were for, oldest first.
     pub recent: VecDeque<(PieceResult, Option<String>)>,
+    /// What people decided about pieces that had their verdict.
+    #[serde(default, skip_serializing_if = "no_decisions")]
+    pub decisions: Arc<Decisions>,
+}
+
+fn no_decisions(decisions: &Decisions) -> bool {
+    decisions.is_empty()
 }
 
 /// A stop, and what was done about it so far.
@@ -99,6 +108,14 @@ fn challenge(piece: &Judged<'_>) -> Option<Cause> {
     Some(Cause { reason: StopReason::GoldenFailed, detail, chart: (0, 0) })
 }
 
+/// A recalled piece that is seen again: it must not get lost once more.
+fn recalled(piece: &Judged<'_>) -> Option<Cause> {
+    let is_recall = |reason: &Reason| if let Reason::Recalled { recall, name } = reason { Some((*recall, Arc::clone(name))) } else { None };
+    let (recall, name) = piece.judgement.reasons.iter().find_map(is_recall)?;
+    let what = piece.arrival.serial.as_ref().map_or_else(|| format!("piece {}", piece.arrival.piece), |serial| format!("serial {serial}"));
+    Some(Cause { reason: StopReason::RecalledSerial, detail: format!("{what} is recalled: {name} (decision {recall})"), chart: (0, 0) })
+}
+
 /// One piece on its way into the record.
 pub(crate) struct Judged<'a> {
     pub arrival: &'a Arrival,
@@ -122,8 +139,13 @@ impl Memory {
             causes.extend(challenge(piece));
             return (Vec::new(), causes);
         }
+        causes.extend(recalled(piece));
+        if !causes.is_empty() && piece.judgement.verdict != Verdict::Hold {
+            // It was made long ago and is rejected for its name: it says nothing of the process.
+            return (Vec::new(), causes);
+        }
         let (points, signals) = self.charts.push(recipe, piece.judgement.verdict, defects, piece.readings);
-        let missed = piece.judgement.reasons.first().and_then(Reason::missed);
+        let missed = piece.judgement.reasons.iter().find_map(Reason::missed);
         if missed != Some(MissReason::Interrupted) {
             for (reason, detail) in self.tally.note(&recipe.stop, piece.judgement) {
                 causes.push(Cause { reason, detail, chart: (0, 0) });
@@ -204,6 +226,7 @@ impl Memory {
             Body::Lot(_) => self.tally = Tally::default(),
             Body::CountersReset(_) => self.reset_counters(),
             Body::Mark(record) => self.golden_asked |= record.mark == Mark::GoldenCheck,
+            Body::Decided(record) => Arc::make_mut(&mut self.decisions).note(record),
             Body::Started(_) | Body::Piece(_) | Body::Limits(_) | Body::Checkpoint(_) => {}
         }
     }
@@ -236,6 +259,10 @@ impl Memory {
         if record.withheld.is_some() {
             self.withheld_stops = self.withheld_stops.saturating_add(1);
             self.last_stop = Some(StopMemory { record: record.clone(), since: at, acknowledged: None });
+            if record.withheld == Some(Withheld::Policy) {
+                // Nobody will do anything about the process: what was counted goes on.
+                return;
+            }
             self.tally = Tally::default();
             self.charts.restart_runs();
             return;

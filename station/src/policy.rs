@@ -105,6 +105,8 @@ pub enum Withheld {
     KeySwitch,
     /// Nobody has armed the line stop.
     Unarmed,
+    /// The stop policy asks for an alarm alone.
+    Policy,
 }
 
 /// What the PLC's acknowledgement of a stop (JMAP `LineStopAck` 0→1) does.
@@ -117,6 +119,17 @@ pub enum PlcAcknowledge {
     Acknowledges,
     /// It acknowledges the stop and releases it, unless a cause still stands.
     Releases,
+}
+
+/// What a recalled piece that is seen again does beyond being rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecalledSeen {
+    /// It stops the line.
+    #[default]
+    Stop,
+    /// It is shown, counted and recorded as a stop that was withheld.
+    Alarm,
 }
 
 /// A set of stop reasons, as JMAP writes it: bit n = the reason with discriminant n.
@@ -176,4 +189,7 @@ pub struct StopPolicy {
     pub backlog_entries_max: u64,
     /// What the PLC's acknowledgement of a stop does.
     pub plc_acknowledge: PlcAcknowledge,
+    /// What a recalled piece that is seen again does. Records of before this was asked read as a stop.
+    #[serde(default)]
+    pub recalled_serial: RecalledSeen,
 }

@@ -5,6 +5,7 @@
 //! entry's digest and those bytes. A correction is a new entry.
 
 use crate::action::{By, Revision};
+use crate::decision::DecisionRecord;
 use crate::gate::GateEnd;
 use crate::inspection::Inspection;
 use crate::line::Counters;
@@ -95,6 +96,8 @@ pub enum Body {
     CountersReset(CountersReset),
     /// Something happened at the line that somebody wanted to find again.
     Mark(MarkRecord),
+    /// A person decided something about pieces that have their verdict.
+    Decided(Box<DecisionRecord>),
     /// Everything the station remembers, so that a restart need not read the whole chain.
     Checkpoint(Box<Memory>),
 }

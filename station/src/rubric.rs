@@ -33,6 +33,12 @@ impl Rubric {
         u16::try_from(index + 1).unwrap_or(u16::MAX)
     }
 
+    /// The index of the worst grade, the one after the last band.
+    #[must_use]
+    pub fn worst(&self) -> u16 {
+        u16::try_from(self.bands.len() + 1).unwrap_or(u16::MAX)
+    }
+
     /// The name of a grade index; `-` for 0, `below LAST` for the grade after the last band.
     #[must_use]
     pub fn name(&self, grade: u16) -> String {

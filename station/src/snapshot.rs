@@ -1,6 +1,7 @@
 //! What people see: the whole state of the station in one value, latest wins.
 
 use crate::action::By;
+use crate::decision::Decisions;
 use crate::inspection::PixelBox;
 use crate::line::{Counters, PlcLink};
 use crate::piece::PieceId;
@@ -48,6 +49,44 @@ pub struct Snapshot {
     pub backlog_entries: u64,
     /// Last entry that is durable.
     pub kept: u64,
+    /// What people decided about pieces that had their verdict.
+    #[serde(default)]
+    pub decisions: DecisionsView,
+}
+
+/// What is open of the decisions about pieces that had their verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DecisionsView {
+    /// Number of the last decision.
+    pub last: u64,
+    /// Number of the last piece record.
+    pub results: u64,
+    /// Complaints, each an escape.
+    pub escapes: u64,
+    /// Names of the grades, the best first.
+    pub grades: Arc<[String]>,
+    /// Open holds, oldest first.
+    pub holds: Vec<OpenView>,
+    /// Recalls in force, oldest first.
+    pub recalls: Vec<OpenView>,
+    /// The same with all serials, for whoever has to check a decision before it is handed over.
+    #[serde(skip)]
+    pub all: Arc<Decisions>,
+}
+
+/// A hold or a recall, without its serials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenView {
+    /// The decision that began it.
+    pub decision_id: u64,
+    /// Name of the recall, or reason of the hold.
+    pub name: String,
+    /// Piece records in its ranges.
+    pub results: u64,
+    /// Its lots.
+    pub lots: Vec<u32>,
+    /// How many serials it names.
+    pub serials: usize,
 }
 
 /// Where the station stands.
@@ -132,6 +171,24 @@ pub struct PieceView {
     pub camera: Option<Arc<str>>,
     /// Defects with their boxes in frame pixels.
     pub defects: Vec<DefectView>,
+    /// What a person decided it to be instead; the last such decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<OverruleView>,
+}
+
+/// An overrule as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverruleView {
+    /// The decision.
+    pub decision_id: u64,
+    /// The verdict from then on.
+    pub verdict: Verdict,
+    /// Name of the grade from then on.
+    pub grade: String,
+    /// Who.
+    pub by: By,
+    /// Why.
+    pub reason: String,
 }
 
 /// A defect as people see it.

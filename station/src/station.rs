@@ -290,6 +290,7 @@ impl Station {
     /// Gives a piece its one result and its one record. The order of the effects is the law: stop, tell the gate, write.
     fn close(&mut self, open: Open, seen: Option<&Arc<Inspection>>, judgement: Judgement, now: Timestamp, effects: &mut Vec<Effect>) {
         let recipe = Arc::clone(&self.setup.recipe);
+        let judgement = self.memory.decisions.apply(&open.arrival, judgement);
         // An inspection that gave no verdict (wrong model, nonsense) is not evidence and does not enter the record.
         let seen = seen.filter(|_| judgement.verdict != Verdict::Hold);
         let piece =

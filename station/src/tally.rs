@@ -70,7 +70,7 @@ fn told(reason: &Reason) -> Option<String> {
     match reason {
         Reason::MissedBy { camera, reason } => Some(format!("{camera}: {reason}")),
         Reason::Missed(reason) => Some(reason.name().to_owned()),
-        Reason::Defects { .. } => None,
+        Reason::Defects { .. } | Reason::Recalled { .. } => None,
     }
 }
 
@@ -95,7 +95,7 @@ fn to_len(length: u32) -> usize {
 mod tests {
     use super::*;
     use crate::judge::hold;
-    use crate::policy::PlcAcknowledge;
+    use crate::policy::{PlcAcknowledge, RecalledSeen};
 
     fn policy() -> StopPolicy {
         StopPolicy {
@@ -109,6 +109,7 @@ mod tests {
             unconfirmed_rejects: 2,
             backlog_entries_max: 10,
             plc_acknowledge: PlcAcknowledge::Ignored,
+            recalled_serial: RecalledSeen::Stop,
         }
     }
 

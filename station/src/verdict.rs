@@ -11,9 +11,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Good: inspected, nothing found above a threshold.
+    /// Good: inspected, nothing found above a threshold, and not recalled.
     Pass,
-    /// Bad: inspected, at least one defect.
+    /// Bad: inspected, at least one defect; or recalled and seen again.
     Reject,
     /// Nobody judged it. The gate treats it like a reject.
     Hold,
@@ -59,6 +59,13 @@ pub enum Reason {
         /// Why.
         reason: MissReason,
     },
+    /// It was recalled, and was seen again.
+    Recalled {
+        /// The decision that recalled it.
+        recall: u64,
+        /// What people call that recall.
+        name: Arc<str>,
+    },
 }
 
 impl Reason {
@@ -67,7 +74,7 @@ impl Reason {
     pub const fn missed(&self) -> Option<MissReason> {
         match self {
             Self::Missed(reason) | Self::MissedBy { reason, .. } => Some(*reason),
-            Self::Defects { .. } => None,
+            Self::Defects { .. } | Self::Recalled { .. } => None,
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Invariant: fixed length; nothing is decided by anything in here.
 
+use crate::decision::{Decision, DecisionRecord, Open};
 use crate::judge::defects;
 use crate::memory::{Memory, StopMemory};
 use crate::recipe::{Recipe, Source};
 use crate::record::{Body, Entry, PieceRecord};
-use crate::snapshot::{ChartView, DefectView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use crate::snapshot::{
+    ChartView, DecisionsView, DefectView, LineStopView, OpenView, OverruleView, Phase, PieceView, PlcView, PointView, Snapshot, StopView,
+};
 use crate::station::Setup;
 use crate::units::Timestamp;
 use crate::verdict::Reason;
@@ -27,6 +30,8 @@ pub(crate) struct View {
     pieces: VecDeque<Arc<PieceView>>,
     charts: Vec<Arc<ChartView>>,
     reactions: Vec<(u16, String)>,
+    #[serde(default)]
+    grades: Arc<[String]>,
 }
 
 impl View {
@@ -59,14 +64,30 @@ impl View {
             pieces: VecDeque::with_capacity(PIECES + 1),
             charts: recipe.characteristics.iter().map(chart).collect(),
             reactions: recipe.characteristics.iter().map(|characteristic| (characteristic.id, characteristic.reaction.clone())).collect(),
+            grades: (1..=recipe.rubric.worst()).map(|grade| recipe.rubric.name(grade)).collect(),
         }
     }
 
     /// Fills the rings from the chain.
     pub(crate) fn fold(&mut self, recipe: &Recipe, entry: &Entry) {
-        if let Body::Piece(record) = &entry.body {
-            self.note_piece(recipe, record, entry.at);
+        match &entry.body {
+            Body::Piece(record) => self.note_piece(recipe, record, entry.at),
+            Body::Decided(record) => self.note_decision(recipe, record),
+            _ => {}
         }
+    }
+
+    /// An overrule is shown with its piece for as long as the piece is.
+    pub(crate) fn note_decision(&mut self, recipe: &Recipe, record: &DecisionRecord) {
+        let Decision::Overrule { result_id, verdict, grade } = record.decision else { return };
+        let Some(piece) = self.pieces.iter_mut().find(|piece| piece.result_id == result_id) else { return };
+        Arc::make_mut(piece).overruled = Some(OverruleView {
+            decision_id: record.decision_id,
+            verdict,
+            grade: recipe.rubric.name(grade),
+            by: record.by.clone(),
+            reason: record.reason.clone(),
+        });
     }
 
     pub(crate) fn note_piece(&mut self, recipe: &Recipe, record: &PieceRecord, at: Timestamp) {
@@ -115,6 +136,21 @@ impl View {
             plc: PlcView::default(),
             backlog_entries: 0,
             kept: 0,
+            decisions: self.decisions(memory),
+        }
+    }
+
+    fn decisions(&self, memory: &Memory) -> DecisionsView {
+        let all = &memory.decisions;
+        let views = |open: &[Open]| open.iter().map(open_view).collect();
+        DecisionsView {
+            last: all.last,
+            results: memory.results,
+            escapes: all.escapes,
+            grades: Arc::clone(&self.grades),
+            holds: views(&all.holds),
+            recalls: views(&all.recalls),
+            all: Arc::clone(all),
         }
     }
 
@@ -133,6 +169,16 @@ impl View {
             cause: stop.acknowledged.as_ref().map_or_else(String::new, |acknowledged| acknowledged.cause.clone()),
             withheld: stop.record.withheld,
         }
+    }
+}
+
+fn open_view(open: &Open) -> OpenView {
+    OpenView {
+        decision_id: open.decision_id,
+        name: open.name.clone(),
+        results: open.set.results_count(),
+        lots: open.set.lots.iter().copied().collect(),
+        serials: open.set.serials.len(),
     }
 }
 
@@ -155,6 +201,7 @@ fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView
         Reason::Defects { class, count, .. } => format!("{count} × {}", name(*class)),
         Reason::Missed(missed) => missed.name().to_owned(),
         Reason::MissedBy { camera, reason } => format!("{camera}: {reason}"),
+        Reason::Recalled { name, .. } => format!("recalled: {name}"),
     };
     let views = inspection.map_or(&[][..], |inspection| &inspection.views);
     let defect = |finding: &crate::inspection::Finding| DefectView {
@@ -175,5 +222,6 @@ fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView
         frame: inspection.map_or([0, 0], |inspection| [inspection.width, inspection.height]),
         camera: inspection.filter(|_| !views.is_empty()).map(|inspection| Arc::clone(&inspection.camera)),
         defects: inspection.into_iter().flat_map(|inspection| defects(recipe, inspection)).map(defect).collect(),
+        overruled: None,
     }
 }

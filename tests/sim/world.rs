@@ -1,16 +1,17 @@
 //! The station with a conscience: feeds events to it and checks every invariant after each of them.
 
 use station::action::{Action, Person, Request, Role};
+use station::decision::{Affected, Decision, DecisionRecord};
 use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
 use station::line::{GateQueue, LineCommand, Permit, PlcLink};
 use station::piece::{Arrival, PieceId};
-use station::policy::{PlcAcknowledge, StopPolicy, Withheld};
+use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy, StopReason, Withheld};
 use station::reading::{Quality, Reading};
 use station::recipe::{Characteristic, Counting, DefectClass, PayloadValue, Recipe, RuleNames, Source};
 use station::record::{Body, Entry, EntryNumber, Identity, KeySwitch, StopRecord};
 use station::rubric::{Band, Rubric};
 use station::units::{Digest, EncoderCount, Micros, Timestamp};
-use station::verdict::Verdict;
+use station::verdict::{Reason, Verdict};
 use station::{Effect, Event, Past, Setup, Station};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,6 +89,7 @@ pub fn recipe() -> Recipe {
             unconfirmed_rejects: 3,
             backlog_entries_max: 40,
             plc_acknowledge: PlcAcknowledge::Acknowledges,
+            recalled_serial: RecalledSeen::Stop,
         },
     }
 }
@@ -167,6 +169,9 @@ pub struct World {
     key_switch: KeySwitch,
     gate_told: Option<GateQueue>,
     results: BTreeMap<(u32, u32), Verdict>,
+    decisions: u64,
+    recalls: BTreeMap<u64, Affected>,
+    alarm_only: bool,
 }
 
 impl World {
@@ -190,6 +195,7 @@ impl World {
     #[must_use]
     pub fn of(setup: Setup, chain: Vec<Entry>, now: Timestamp) -> Self {
         let mut effects = Vec::new();
+        let alarm_only = setup.recipe.stop.recalled_serial == RecalledSeen::Alarm;
         let station = Station::start(setup, &past(&chain), now, &mut effects).expect("the test recipe is sound");
         let durable = chain.last().map_or(0, |entry| entry.number.0);
         let mut world = Self {
@@ -210,6 +216,9 @@ impl World {
             key_switch: KeySwitch::Off,
             gate_told: None,
             results: BTreeMap::new(),
+            decisions: 0,
+            recalls: BTreeMap::new(),
+            alarm_only,
         };
         for entry in &chain {
             world.note(entry);
@@ -344,8 +353,10 @@ impl World {
                 assert!(seen || record.judgement.verdict == Verdict::Hold, "piece {} was judged unseen", record.arrival.piece);
                 self.records += 1;
                 assert_eq!(record.result_id, self.records, "a gap in the records");
+                self.note_recalled(record);
             }
             Body::Stopped(stop) => self.note_stop(stop),
+            Body::Decided(record) => self.note_decision(record),
             Body::Armed(record) => self.armed = record.armed,
             Body::KeySwitch(record) => self.key_switch = record.position,
             Body::Released(_) => (self.stopped, self.must_be_durable) = (false, entry.number.0),
@@ -356,11 +367,34 @@ impl World {
         self.chain.push(entry.clone());
     }
 
+    /// A recalled piece never passes, says why, and nothing else is called recalled.
+    fn note_recalled(&self, record: &station::record::PieceRecord) {
+        let arrival = &record.arrival;
+        let due = !arrival.golden && self.recalls.values().any(|set| set.has_arrival(arrival));
+        let told = record.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Recalled { .. }));
+        assert_eq!(told, due, "piece {} is recalled", arrival.piece);
+        assert!(!due || record.judgement.verdict != Verdict::Pass, "piece {} is recalled and passed", arrival.piece);
+    }
+
+    /// Decisions have no gaps, are signed and reasoned, and end only what is open.
+    fn note_decision(&mut self, record: &DecisionRecord) {
+        self.decisions += 1;
+        assert_eq!((record.decision_id, record.results), (self.decisions, self.records), "a gap in the decisions");
+        assert!(!record.reason.trim().is_empty());
+        match &record.decision {
+            Decision::Overrule { result_id, .. } => assert!((1..=self.records).contains(result_id)),
+            Decision::Recall { set, .. } => drop(self.recalls.insert(record.decision_id, set.clone())),
+            Decision::EndRecall { recall, set } => assert_eq!(self.recalls.remove(recall).as_ref(), Some(set)),
+            _ => {}
+        }
+    }
+
     /// A stop is withheld exactly if no stop is in force and something may withhold this one.
     fn note_stop(&mut self, stop: &StopRecord) {
         let allowed = match (self.stopped, self.key_switch, self.armed) {
             (true, _, _) => None,
             (false, KeySwitch::On, _) => Some(Withheld::KeySwitch),
+            (false, _, _) if self.alarm_only && stop.first == StopReason::RecalledSerial => Some(Withheld::Policy),
             (false, _, false) if stop.first.needs_arming() => Some(Withheld::Unarmed),
             (false, _, _) => None,
         };

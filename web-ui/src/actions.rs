@@ -146,7 +146,7 @@ fn fits(kind: &str, revision: Revision) -> Result<(), Problem> {
     }
 }
 
-fn short(field: &'static str, text: String, chars_max: usize) -> Result<String, Problem> {
+pub(crate) fn short(field: &'static str, text: String, chars_max: usize) -> Result<String, Problem> {
     if text.chars().count() > chars_max {
         return Err(Problem::invalid("too_long", format!("`{field}` is longer than {chars_max} characters"), "write less"));
     }
@@ -175,7 +175,7 @@ fn in_phase(shared: &Shared, needed: Phase, stop_seq: u16) -> Result<(), Problem
     }
 }
 
-fn decide(shared: &Shared, by: Person, action: Action) -> Result<StatusCode, Problem> {
+pub(crate) fn decide(shared: &Shared, by: Person, action: Action) -> Result<StatusCode, Problem> {
     let (name, role) = (by.name.clone(), by.role);
     let (what, stop_seq) = match &action {
         Action::Stop { .. } => ("stop", None),
@@ -184,6 +184,7 @@ fn decide(shared: &Shared, by: Person, action: Action) -> Result<StatusCode, Pro
         Action::Arm => ("arm", None),
         Action::Disarm => ("disarm", None),
         Action::ReviseLimits { .. } => ("revise_limits", None),
+        Action::Decide { decision, .. } => (decision.name(), None),
     };
     match (shared.sources.decide)(Request { by, action }) {
         Ok(()) => {

@@ -9,6 +9,7 @@
 mod actions;
 mod assets;
 mod auth;
+mod decisions;
 pub mod endpoint;
 mod guard;
 pub mod health;

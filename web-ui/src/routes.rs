@@ -2,7 +2,7 @@
 
 use crate::page::Shared;
 use crate::problem::Problem;
-use crate::{actions, assets, auth::door, guard, live, metrics, view};
+use crate::{actions, assets, auth::door, decisions, guard, live, metrics, view};
 use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
@@ -39,6 +39,13 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/line-stop/arm", post(actions::arm))
         .route("/line-stop/disarm", post(actions::disarm))
         .route("/charts/{id}/limits", post(actions::revise_limits))
+        // decide about pieces that have their verdict
+        .route("/pieces/{result_id}/overrule", post(decisions::overrule))
+        .route("/holds", post(decisions::hold))
+        .route("/holds/{id}/release", post(decisions::release_hold))
+        .route("/recalls", post(decisions::recall))
+        .route("/recalls/{id}/end", post(decisions::end_recall))
+        .route("/complaints", post(decisions::complain))
         .fallback(async || Problem::not_found("such address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this address does not take this method", "see the API's description")

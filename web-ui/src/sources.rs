@@ -2,6 +2,7 @@
 
 use crate::health::Health;
 use station::action::Request;
+use station::decision::ResultRange;
 use station::piece::PieceId;
 use station::snapshot::Snapshot;
 use std::sync::Arc;
@@ -51,6 +52,11 @@ pub trait Records: Send + Sync {
     fn piece(&self, result_id: u64) -> Option<serde_json::Value>;
     /// The latest record of one serial.
     fn find(&self, serial: &str) -> Option<serde_json::Value>;
+    /// The serials of these piece records, where they have one.
+    fn serials(&self, results: &[ResultRange]) -> Vec<String> {
+        let serial = |id| self.piece(id)?.pointer("/body/piece/arrival/serial")?.as_str().map(str::to_owned);
+        results.iter().flat_map(|range| range.first..=range.last).filter_map(serial).collect()
+    }
 }
 
 /// Why a decision was not taken.

@@ -6,8 +6,10 @@ mod site;
 use serde_json::{Value, json};
 use site::{Client, PASSWORD, Site, head_of_post, read_answer, snapshot_stopped};
 use station::action::{Action, Person, Request, Revision, Role};
+use station::decision::{Affected, Decision, ResultRange};
 use station::recipe::GivenLimits;
-use station::snapshot::{ChartView, Phase, Snapshot};
+use station::snapshot::{ChartView, DecisionsView, Phase, Snapshot};
+use station::verdict::Verdict;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -248,6 +250,70 @@ fn limits_are_revised_by_engineers_with_a_reason_and_against_the_revision_they_s
     };
     let given = Revision::Given(GivenLimits { centre: 120.0, sigma: Some(2.5) });
     assert_eq!(site.decisions(), [revised(given, "new stencil"), revised(Revision::Relearn, "new paste")]);
+}
+
+#[test]
+fn decisions_about_pieces_need_a_quality_officer_and_words_and_are_checked_as_the_station_checks_them() {
+    let site = Site::with_people();
+    let grades: Arc<[String]> = ["A", "B", "below B"].map(str::to_owned).into();
+    site.show(Snapshot {
+        decisions: DecisionsView { results: 9, grades, ..DecisionsView::default() },
+        ..snapshot_stopped(1, Phase::Stopped)
+    });
+    let (supervisor, engineer) = (site.signed_in("supervisor"), site.signed_in("engineer"));
+    let hold = json!({ "results": [{ "first": 2, "last": 4 }], "lots": [7], "serials": ["S1"], "reason": "paste too old" });
+    let recall = json!({ "name": "R1", "criteria": "glued before ten", "serials": ["S1"], "reason": "cracks" });
+    let overrule = json!({ "verdict": "pass", "grade": 2, "reason": "seen by eye" });
+    for (path, body) in
+        [("pieces/3/overrule", &overrule), ("holds", &hold), ("recalls", &recall), ("holds/1/release", &json!({ "reason": "x" }))]
+    {
+        assert_eq!(supervisor.post(&format!("/api/v1/{path}"), body).1["code"], "role_too_small", "{path}");
+    }
+    let with = |ask: &serde_json::Value, key: &str, value: serde_json::Value| {
+        let mut ask = ask.clone();
+        ask[key] = value;
+        ask
+    };
+    for (path, body, status, code) in [
+        ("pieces/10/overrule", overrule.clone(), 404, "not_found"),
+        ("pieces/x/overrule", overrule.clone(), 404, "not_found"),
+        ("pieces/3/overrule", with(&overrule, "grade", json!(4)), 422, "grade"),
+        ("pieces/3/overrule", with(&overrule, "reason", json!(" ")), 422, "text"),
+        ("pieces/3/overrule", with(&overrule, "verdict", json!("fine")), 400, "body"),
+        ("pieces/3/overrule", with(&overrule, "by", json!("somebody else")), 400, "body"),
+        ("holds", json!({ "reason": "nothing named" }), 422, "no_pieces"),
+        ("holds", with(&hold, "results", json!([{ "first": 2, "last": 40 }])), 422, "results"),
+        ("holds", with(&hold, "lots", json!([0])), 422, "lots"),
+        ("holds", with(&hold, "serials", json!([""])), 422, "serials"),
+        ("holds", with(&hold, "reason", json!("x".repeat(1001))), 422, "too_long"),
+        ("holds/1/release", json!({ "reason": "x" }), 409, "not_open"),
+        ("recalls", with(&recall, "name", json!("")), 422, "text"),
+        ("recalls/7/end", json!({ "reason": "x" }), 409, "not_open"),
+        ("complaints", json!({ "words": "the lid is loose" }), 422, "no_pieces"),
+    ] {
+        let (got, answer) = engineer.post(&format!("/api/v1/{path}"), &body);
+        assert_eq!((got, &answer["code"]), (status, &json!(code)), "{path} {body}: {answer}");
+    }
+    assert_eq!(site.decisions(), []);
+    for (path, body) in [("pieces/3/overrule", &overrule), ("holds", &hold), ("recalls", &recall)] {
+        assert_eq!(engineer.post(&format!("/api/v1/{path}"), body).0, 202, "{path}");
+    }
+    let operator = site.signed_in("operator");
+    assert_eq!(operator.post("/api/v1/complaints", &json!({ "serial": "S1", "words": "the lid is loose" })).0, 202);
+    let decided: Vec<_> = site.decisions().into_iter().map(|request| (request.by.name, request.action)).collect();
+    let decide = |by: &str, decision, reason: &str| (by.to_owned(), Action::Decide { decision, reason: reason.to_owned() });
+    let serials = || std::collections::BTreeSet::from(["S1".to_owned()]);
+    let held = Affected { results: vec![ResultRange { first: 2, last: 4 }], lots: [7].into(), serials: serials() };
+    let recalled = Affected { serials: serials(), ..Affected::default() };
+    assert_eq!(
+        decided,
+        [
+            decide("engineer", Decision::Overrule { result_id: 3, verdict: Verdict::Pass, grade: 2 }, "seen by eye"),
+            decide("engineer", Decision::Hold { set: held }, "paste too old"),
+            decide("engineer", Decision::Recall { name: "R1".into(), criteria: "glued before ten".into(), set: recalled }, "cracks"),
+            decide("operator", Decision::Complaint { result_id: None, serial: Some("S1".into()) }, "the lid is loose"),
+        ]
+    );
 }
 
 #[test]

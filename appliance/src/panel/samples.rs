@@ -4,7 +4,7 @@ use station::line::{Counters, LinkFault, PlcLink};
 use station::piece::PieceId;
 use station::policy::{StopReason, StopReasons, Withheld};
 use station::record::ChartPoint;
-use station::snapshot::{ChartView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use station::snapshot::{ChartView, DecisionsView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
 use station::units::Timestamp;
 use station::verdict::Verdict;
 use std::sync::Arc;
@@ -55,6 +55,7 @@ fn piece(number: u32, verdict: Verdict, grade: &str, reason: &str) -> Arc<PieceV
         frame: [640, 640],
         camera: None,
         defects: Vec::new(),
+        overruled: None,
     })
 }
 
@@ -82,6 +83,7 @@ pub(super) fn running() -> Snapshot {
         plc: PlcView { link: Some(PlcLink::Up), line_running: true, ..PlcView::default() },
         backlog_entries: 0,
         kept: 1289,
+        decisions: DecisionsView::default(),
     }
 }
 

@@ -70,6 +70,7 @@ impl Context {
             Reason::Defects { class, count, score } => format!("{} ×{count} ({score:.2})", self.class_name(*class)),
             Reason::Missed(why) => format!("not inspected: {why}"),
             Reason::MissedBy { camera, reason } => format!("not inspected by {camera}: {reason}"),
+            Reason::Recalled { name, .. } => format!("recalled: {name}"),
         }
     }
 

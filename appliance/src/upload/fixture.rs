@@ -6,7 +6,7 @@
 
 use station::inspection::{ClassId, Inspection, MissReason, ModelRef, StageMicros};
 use station::piece::{Arrival, PieceId};
-use station::policy::{PlcAcknowledge, StopPolicy};
+use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy};
 use station::reading::{Quality, Reading};
 use station::recipe::{Characteristic, Counting, DefectClass, Recipe, RuleNames, Source};
 use station::record::{Body, ChartPoint, Entry, EntryNumber, Identity, PieceRecord, Started};
@@ -66,6 +66,7 @@ pub fn started() -> Started {
             unconfirmed_rejects: 1,
             backlog_entries_max: 1000,
             plc_acknowledge: PlcAcknowledge::Ignored,
+            recalled_serial: RecalledSeen::Stop,
         },
     };
     let identity = Identity {

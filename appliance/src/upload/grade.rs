@@ -72,7 +72,7 @@ pub fn grade_of(entry: &Entry, context: &Context) -> Result<PieceGrade, MappingE
     let grade = Some(piece.judgement.grade).filter(|grade| standing.judged && *grade != 0);
     let defects = |reason: &Reason| match reason {
         Reason::Defects { count, .. } => u32::from(*count),
-        Reason::Missed(_) | Reason::MissedBy { .. } => 0,
+        Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => 0,
     };
     Ok(PieceGrade {
         id: event_id(&context.identity, record_digest),

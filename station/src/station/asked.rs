@@ -4,12 +4,14 @@
 //! event that brought it; asking for what is already so changes nothing and is done.
 
 use super::{Effect, Station};
-use crate::action::{Action, By, Request, Role};
+use crate::action::{Action, By, Person, Request, Role};
+use crate::decision::{Decision, DecisionRecord};
 use crate::line::{Answer, LineCommand, PlcOrder, PlcRequest};
 use crate::policy::{PlcAcknowledge, StopReason, StopReasons};
 use crate::record::{Acknowledgement, ArmRecord, Body, CountersReset, LotRecord, Mark, MarkRecord, ReleaseRecord, RevisionRecord};
 use crate::snapshot::Phase;
 use crate::units::Timestamp;
+use std::sync::Arc;
 
 /// The cause in an acknowledgement that came from the PLC, which knows no causes.
 const CAUSE_AT_PLC: &str = "acknowledged at the PLC";
@@ -45,12 +47,25 @@ impl Station {
                     self.keep(Body::Revised(RevisionRecord { chart, name, replaces, revision, by, reason }), now, effects);
                 }
             }
+            Action::Decide { decision, reason } => self.decide(by, decision, reason, now, effects),
             Action::Arm | Action::Disarm => {
                 if by.role >= Role::Engineer {
                     self.arm(matches!(action, Action::Arm), By::Person(by), now, effects);
                 }
             }
         }
+    }
+
+    /// Records a decision about pieces that have their verdict. What does not hold water is not recorded.
+    fn decide(&mut self, by: Person, decision: Decision, reason: String, now: Timestamp, effects: &mut Vec<Effect>) {
+        if by.role < decision.role() {
+            return;
+        }
+        let (known, results) = (Arc::clone(&self.memory.decisions), self.memory.results);
+        let Ok(decision) = known.check(decision, &reason, results, self.setup.recipe.rubric.worst()) else { return };
+        let record = DecisionRecord { decision_id: known.last + 1, results, decision, by: By::Person(by), reason };
+        self.view.note_decision(&self.setup.recipe, &record);
+        self.keep(Body::Decided(Box::new(record)), now, effects);
     }
 
     /// Lets the line run again once that is durable. Only after the acknowledgement, and only if no cause stands.

@@ -3,6 +3,7 @@
 //! ```text
 //!            a stop is in force ─────────────────────────────▶ added to its reasons
 //!  cause ──▶ key switch on ──────────────────────────────────▶ withheld: recorded, counted, shown; the line runs on
+//!            the policy asks for an alarm alone ─────────────▶ withheld
 //!            not armed, and the machine's own conclusion ────▶ withheld
 //!            else ───────────────────────────────────────────▶ commanded: latched, RunPermit 0
 //! ```
@@ -14,7 +15,7 @@ use super::{Effect, Station};
 use crate::line::{LineCommand, Permit, PlcLink};
 use crate::memory::Cause;
 use crate::piece::PieceId;
-use crate::policy::{StopReason, StopReasons, Withheld};
+use crate::policy::{RecalledSeen, StopReason, StopReasons, Withheld};
 use crate::record::{Body, KeySwitch, KeySwitchRecord, StopRecord};
 use crate::snapshot::Phase;
 use crate::units::{Micros, Timestamp};
@@ -41,7 +42,7 @@ impl Station {
             let new = self.memory.stop.is_none();
             let seq = if new { self.memory.stop_seq.wrapping_add(1).max(1) } else { self.memory.stop_seq };
             let withheld = if new { self.withholds(cause.reason) } else { None };
-            if withheld.is_some() {
+            if withheld.is_some_and(|by| by != Withheld::Policy) {
                 self.withheld_standing.insert(cause.reason);
             } else {
                 self.withheld_standing.remove(cause.reason);
@@ -67,6 +68,9 @@ impl Station {
     fn withholds(&self, reason: StopReason) -> Option<Withheld> {
         if self.memory.key_switch == KeySwitch::On {
             return Some(Withheld::KeySwitch);
+        }
+        if reason == StopReason::RecalledSerial && self.setup.recipe.stop.recalled_serial == RecalledSeen::Alarm {
+            return Some(Withheld::Policy);
         }
         (!self.memory.is_armed() && reason.needs_arming()).then_some(Withheld::Unarmed)
     }

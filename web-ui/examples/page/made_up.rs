@@ -9,7 +9,7 @@ use station::piece::PieceId;
 use station::policy::{StopReason, StopReasons};
 use station::reading::{Quality, Reading};
 use station::record::ChartPoint;
-use station::snapshot::{ChartView, DefectView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
+use station::snapshot::{ChartView, DecisionsView, DefectView, LineStopView, Phase, PieceView, PlcView, PointView, Snapshot, StopView};
 use station::units::Timestamp;
 use station::verdict::Verdict;
 use std::collections::VecDeque;
@@ -141,8 +141,8 @@ impl MadeUpLine {
                 self.line_stop.armed = request.action == Action::Arm;
                 (self.line_stop.by, self.line_stop.since) = (Some(request.by.into()), Some(self.now()));
             }
-            // The made-up charts keep what they have.
-            Action::ReviseLimits { .. } => {}
+            // The made-up charts and pieces keep what they have.
+            Action::ReviseLimits { .. } | Action::Decide { .. } => {}
         }
     }
 
@@ -195,6 +195,7 @@ impl MadeUpLine {
             frame: [u32::from(SIDE), u32::from(SIDE)],
             camera: None,
             defects,
+            overruled: None,
         };
         self.count(verdict);
         self.keep(&view);
@@ -362,6 +363,7 @@ impl MadeUpLine {
             plc: PlcView { link: Some(PlcLink::Up), line_running: self.phase == Phase::Running, reject_queue: 2, ..PlcView::default() },
             backlog_entries: 3,
             kept: self.result_id + 40,
+            decisions: DecisionsView { results: self.result_id, ..DecisionsView::default() },
         }
     }
 

@@ -22,6 +22,11 @@ function facts(view) {
     ...row("latency", `${millis(view.latency_micros)} ms`),
     ...row("result", String(view.result_id)),
   ];
+  if (view.overruled) {
+    const { verdict, grade, by, reason } = view.overruled;
+    const now = el("span", { class: "verdict", "data-verdict": verdict }, shape(verdict), t(`verdict.${verdict}`));
+    rows.push(...row("overruled", now, ` · ${grade} · ${by.name ?? "PLC"}: ${reason}`));
+  }
   if (view.reason) rows.push(...row("reason", view.reason));
   if (view.defects.length > 0) rows.push(...row("defects", defectText(view)));
   return el("dl", { class: "facts" }, ...rows);

@@ -226,6 +226,7 @@ export default {
   "piece.lot": "Lot",
   "piece.verdict": "Verdict",
   "piece.grade": "Grade",
+  "piece.overruled": "Overruled",
   "piece.reason": "Why",
   "piece.defects": "Defects",
   "piece.latency": "Trigger to verdict",

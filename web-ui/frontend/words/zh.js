@@ -226,6 +226,7 @@ export default {
   "piece.lot": "批次",
   "piece.verdict": "判定",
   "piece.grade": "等级",
+  "piece.overruled": "改判",
   "piece.reason": "原因",
   "piece.defects": "缺陷",
   "piece.latency": "触发到判定",

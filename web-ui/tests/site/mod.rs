@@ -5,7 +5,7 @@ use station::action::{Request, Role};
 use station::line::{Counters, PlcLink};
 use station::piece::PieceId;
 use station::policy::{StopReason, StopReasons};
-use station::snapshot::{LineStopView, Phase, PlcView, Snapshot, StopView};
+use station::snapshot::{DecisionsView, LineStopView, Phase, PlcView, Snapshot, StopView};
 use station::units::Timestamp;
 use std::cell::RefCell;
 use std::io::BufReader;
@@ -293,6 +293,7 @@ fn snapshot_running() -> Snapshot {
         plc: PlcView { link: Some(PlcLink::Up), line_running: true, ..PlcView::default() },
         backlog_entries: 0,
         kept: 12,
+        decisions: DecisionsView::default(),
     }
 }
 

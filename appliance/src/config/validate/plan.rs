@@ -7,7 +7,7 @@ use super::refuse_repetition;
 use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
 use station::alarm::FalseStopBudget;
-use station::policy::{PlcAcknowledge, StopPolicy};
+use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy};
 use station::recipe::{Characteristic, Counting, GivenLimits, Source, Spread};
 use station::rubric::{Band, Rubric};
 use std::sync::Arc;
@@ -208,6 +208,7 @@ pub(super) fn stop_policy(section: &Section<'_>) -> Option<StopPolicy> {
         "plc_acknowledge",
         &[("ignored", PlcAcknowledge::Ignored), ("acknowledges", PlcAcknowledge::Acknowledges), ("releases", PlcAcknowledge::Releases)],
     );
+    let recalled_serial = section.choice("recalled_serial", &[("stop", RecalledSeen::Stop), ("alarm", RecalledSeen::Alarm)]);
     can_be_exceeded(section, "reject_rate_max", reject_rate_max, reject_rate_window);
     can_be_exceeded(section, "deadline_misses_max", deadline_misses_max, deadline_window);
     Some(StopPolicy {
@@ -221,6 +222,7 @@ pub(super) fn stop_policy(section: &Section<'_>) -> Option<StopPolicy> {
         unconfirmed_rejects: unconfirmed_rejects?,
         backlog_entries_max: backlog_entries_max?,
         plc_acknowledge: plc_acknowledge?,
+        recalled_serial: recalled_serial?,
     })
 }
 
