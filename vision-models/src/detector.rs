@@ -34,6 +34,9 @@ pub enum DetectorError {
         #[from]
         DecodeError,
     ),
+    /// The picture is an old one, or shows nothing.
+    #[error("the picture is an old one, or shows nothing")]
+    Unsound,
     /// The detector was told to fail.
     #[error("the detector was told to fail")]
     Told,
@@ -191,11 +194,14 @@ impl Detector {
     /// Inspects one frame: everything the model sees above the package's floor, best score first.
     ///
     /// # Errors
-    /// If the frame cannot be prepared, or if the model fails or answers nonsense.
+    /// If the frame cannot be prepared or is found to be an old or an empty one, or if the model fails or answers nonsense.
     pub fn inspect(&mut self, frame: &Frame, piece: PieceId, camera: &Arc<str>) -> Result<Inspection, DetectorError> {
         let test = View { width: frame.width(), height: frame.height(), format: frame.format(), pixels: frame.pixels() };
         let (findings, mut micros) = self.look(test, frame.golden().map(|golden| &**golden))?;
         micros.capture = frame.shot().capture_micros;
+        if !frame.is_sound() {
+            return Err(DetectorError::Unsound);
+        }
         Ok(Inspection {
             // Known to whoever triggered the camera.
             acquisition: 0,

@@ -6,6 +6,7 @@
 use crate::picture::{Picture, PictureError, area, encode_jpeg, shrunk};
 use serde::{Deserialize, Serialize};
 use station::units::Digest;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Microseconds by a clock that never steps. The process owns one clock and lends it to cameras and detectors.
@@ -36,8 +37,16 @@ struct Slot {
     buffer: Box<[u8]>,
     bytes: usize,
     shot: Shot,
-    fingerprint: u64,
+    fingerprint: OnceLock<u64>,
     digest: OnceLock<Digest>,
+    examination: Examination,
+}
+
+/// Whether somebody still has to say that a picture is a new one and shows something, and what was said.
+#[derive(Debug, Default)]
+struct Examination {
+    is_owed: AtomicBool,
+    is_sound: OnceLock<bool>,
 }
 
 impl FramePool {
@@ -48,8 +57,9 @@ impl FramePool {
             buffer: vec![0xA5_u8; bytes].into_boxed_slice(),
             bytes: 0,
             shot: Shot::default(),
-            fingerprint: 0,
+            fingerprint: OnceLock::new(),
             digest: OnceLock::new(),
+            examination: Examination::default(),
         };
         let slots = Slots { free: (0..count).map(|_| Arc::new(slot())).collect(), frames: Vec::with_capacity(count) };
         Self(Arc::new(Shelf { bytes, slots: Mutex::new(slots) }))
@@ -176,8 +186,8 @@ impl Frame {
         let what = || format!("frame {} of {}x{}", shot.number, shot.width, shot.height);
         let bytes = fits.ok_or_else(|| PictureError::Content { what: what(), why: format!("a frame buffer has {room} bytes") })?;
         if let Some(slot) = blank.slot_mut() {
-            slot.fingerprint = fingerprint(&slot.buffer[..bytes]);
-            (slot.bytes, slot.shot, slot.digest) = (bytes, shot, OnceLock::new());
+            (slot.bytes, slot.shot) = (bytes, shot);
+            (slot.fingerprint, slot.digest, slot.examination) = (OnceLock::new(), OnceLock::new(), Examination::default());
         }
         let slot =
             blank.slot.take().ok_or_else(|| PictureError::Content { what: "a frame".to_owned(), why: "it has no buffer".to_owned() })?;
@@ -221,10 +231,27 @@ impl Frame {
         self.0.shot.number
     }
 
-    /// Tells this picture from another of the same camera: equal pixels have equal ones. Not a proof of anything.
+    /// Tells this picture from another of the same camera: equal pixels have equal ones. Not a proof of anything. Made once,
+    /// when it is first asked for.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        self.0.fingerprint
+        *self.0.fingerprint.get_or_init(|| fingerprint(self.pixels()))
+    }
+
+    /// From now on nothing that was seen in this picture counts before [`Self::examined`] has said that it is sound.
+    pub fn owe_examination(&self) {
+        self.0.examination.is_owed.store(true, Ordering::Release);
+    }
+
+    /// It is (or is not) a new picture that shows something. What was said first counts.
+    pub fn examined(&self, is_sound: bool) {
+        let _first = self.0.examination.is_sound.get_or_init(|| is_sound);
+    }
+
+    /// True if what is seen in it counts. Waits for the examination if one is owed.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        !self.0.examination.is_owed.load(Ordering::Acquire) || *self.0.examination.is_sound.wait()
     }
 
     /// SHA-256 of the pixels. It takes a millisecond per two megabytes and is made once, when it is first asked for; who asks
@@ -315,6 +342,26 @@ mod tests {
         assert_eq!((shared.pixels(), shared.number()), (&[7; 8][..], 1));
         drop(shared);
         assert_eq!(pool.free(), 2);
+    }
+
+    #[test]
+    fn what_is_seen_counts_when_the_picture_was_examined_and_not_before() {
+        let pool = FramePool::new(1, 4);
+        let frame = || {
+            let shot = Shot { width: 2, height: 2, format: PixelFormat::Mono8, ..Shot::default() };
+            Frame::seal(pool.take().unwrap(), shot).unwrap()
+        };
+        assert!(frame().is_sound(), "nobody owes an examination");
+        for sound in [true, false] {
+            let owed = frame();
+            owed.owe_examination();
+            let other = owed.clone();
+            let waiting = std::thread::spawn(move || other.is_sound());
+            owed.examined(sound);
+            owed.examined(!sound);
+            assert_eq!(waiting.join().unwrap(), sound, "what was said first");
+        }
+        assert!(frame().is_sound(), "the next picture in the same buffer begins anew");
     }
 
     #[test]

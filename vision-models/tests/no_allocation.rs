@@ -68,7 +68,7 @@ impl Camera for Painter {
         "painter"
     }
 
-    fn grab(&mut self, _: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+    fn take(&mut self, _: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
         self.number += 1;
         let mut blank = pool.take().ok_or(CameraError::Pool)?;
         let pixels = blank.bytes_mut();

@@ -18,7 +18,7 @@ use station::piece::PieceId;
 use station::reading::{Quality, Reading};
 use std::sync::Arc;
 use tokio::sync::mpsc::WeakSender;
-use vision_models::camera::Camera;
+use vision_models::camera::{Camera, CameraError};
 use vision_models::detector::{Detector, DetectorError};
 use vision_models::frame::{Frame, FramePool};
 use vision_models::gauge::Gauge;
@@ -141,7 +141,11 @@ impl Capture {
             missed(MissReason::CameraLost);
             return Ok(());
         }
-        match camera.grab(piece, pool) {
+        let failed = |error: CameraError| {
+            tracing::warn!(%piece, error = %chain(&error), "no picture");
+            missed(error.miss());
+        };
+        match camera.take(piece, pool) {
             Ok(frame) => {
                 let capture_micros = clock.mono_micros().saturating_sub(at_micros);
                 let sent = shots.try_send(Shot { piece, acquisition, frame: frame.clone(), capture_micros, retain });
@@ -149,20 +153,20 @@ impl Capture {
                 if member.as_ref().is_none_or(|member| member.took(piece, acquisition)) {
                     told.exposed(piece);
                 }
-                match sent {
+                let examined = camera.examine(&frame);
+                match (sent, examined) {
                     // It is made while the model looks, so that nobody waits for it.
-                    Ok(()) => drop(frame.digest()),
-                    Err(TrySendError::Full(_)) => missed(MissReason::QueueFull),
-                    Err(TrySendError::Disconnected(_)) => {
+                    (Ok(()), Ok(())) => drop(frame.digest()),
+                    // What the model sees in it does not count: the frame says so.
+                    (Ok(()), Err(error)) => failed(error),
+                    (Err(TrySendError::Full(_)), _) => missed(MissReason::QueueFull),
+                    (Err(TrySendError::Disconnected(_)), _) => {
                         missed(MissReason::Interrupted);
                         return Err(());
                     }
                 }
             }
-            Err(error) => {
-                tracing::warn!(%piece, error = %chain(&error), "no picture");
-                missed(error.miss());
-            }
+            Err(error) => failed(error),
         }
         Ok(())
     }
@@ -221,6 +225,10 @@ impl Infer {
             let piece = shot.piece;
             let is_lost = self.member.as_ref().is_some_and(|member| member.is_lost(piece, shot.acquisition));
             let inspection = if is_lost { None } else { self.inspect(&shot) };
+            // Of an old or empty picture nothing is told, and nobody sees it: its piece is missed already.
+            if !shot.frame.is_sound() {
+                continue;
+            }
             // Pictures are for people: a full queue sheds the picture, never the piece.
             let (retain, is_first, camera) = (shot.retain, self.is_first, self.member.as_ref().map(|member| Arc::clone(&member.camera)));
             if self.pictures.try_send(Looked { piece, frame: shot.frame, inspection, retain, camera, is_first }).is_err() && retain {
@@ -231,7 +239,11 @@ impl Infer {
 
     fn inspect(&mut self, shot: &Shot) -> Option<Arc<Inspection>> {
         let (piece, acquisition) = (shot.piece, shot.acquisition);
-        let Some(mut inspection) = look(&mut self.detector, self.measuring.as_ref(), &shot.frame, piece, &self.camera) else {
+        let looked = look(&mut self.detector, self.measuring.as_ref(), &shot.frame, piece, &self.camera);
+        if !shot.frame.is_sound() {
+            return None;
+        }
+        let Some(mut inspection) = looked else {
             miss(&self.judge, self.member.as_ref(), piece, acquisition, MissReason::ModelError);
             return None;
         };

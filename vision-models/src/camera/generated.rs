@@ -39,7 +39,7 @@ impl Camera for GeneratedBoards {
         &self.name
     }
 
-    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+    fn take(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
         let start = (self.clock)();
         let taking = self.counter.next(&self.name, piece)?;
         let mut blank = pool.take().ok_or(CameraError::Pool)?;

@@ -34,11 +34,31 @@ pub trait Camera: Send {
     /// The camera's name, as written in records.
     fn name(&self) -> &str;
 
-    /// Takes the picture of `piece` into a buffer of `pool`. Blocks until the picture is there.
+    /// Takes the picture of `piece` into a buffer of `pool`. Blocks until the picture is there. A model may begin to look at
+    /// it, but what it sees counts only once the picture was examined: [`Frame::is_sound`] waits for that.
     ///
     /// # Errors
     /// If there is no picture of this piece; `CameraError::miss` tells what that means for the piece.
-    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError>;
+    fn take(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError>;
+
+    /// Looks whether the picture that was taken last is a new one and shows something, and tells the frame. It reads much of
+    /// the picture, which is why it may be done while the model looks.
+    ///
+    /// # Errors
+    /// If it is not: then there is no picture of this piece after all.
+    fn examine(&mut self, _frame: &Frame) -> Result<(), CameraError> {
+        Ok(())
+    }
+
+    /// Takes a picture and examines it.
+    ///
+    /// # Errors
+    /// As both of them.
+    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+        let frame = self.take(piece, pool)?;
+        self.examine(&frame)?;
+        Ok(frame)
+    }
 
     /// A trigger that waited longer than this, in microseconds, is too old: the piece has moved on. `None` for sources that
     /// have a picture of every piece at any time.
@@ -57,8 +77,12 @@ impl<C: Camera + ?Sized> Camera for Box<C> {
         (**self).name()
     }
 
-    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
-        (**self).grab(piece, pool)
+    fn take(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+        (**self).take(piece, pool)
+    }
+
+    fn examine(&mut self, frame: &Frame) -> Result<(), CameraError> {
+        (**self).examine(frame)
     }
 
     fn patience_micros(&self) -> Option<u64> {

@@ -78,7 +78,7 @@ impl Camera for Replay {
         &self.name
     }
 
-    fn grab(&mut self, piece: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
+    fn take(&mut self, piece: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
         let count = u64::try_from(self.pictures.len()).unwrap_or(1);
         let turn = if self.by_piece { u64::from(piece.0) + count - 1 } else { self.taken };
         let index = usize::try_from(turn % count).unwrap_or(0);

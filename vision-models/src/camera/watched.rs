@@ -27,7 +27,8 @@ pub struct Watched<C> {
 struct Seen {
     number: u64,
     mono_micros: u64,
-    fingerprint: u64,
+    /// `None` until it was examined.
+    fingerprint: Option<u64>,
 }
 
 impl Seen {
@@ -36,7 +37,7 @@ impl Seen {
             Some("same number")
         } else if self.mono_micros == other.mono_micros {
             Some("same time stamp")
-        } else if self.fingerprint == other.fingerprint {
+        } else if self.fingerprint.is_some() && self.fingerprint == other.fingerprint {
             Some("same pixels")
         } else {
             None
@@ -59,15 +60,21 @@ impl<C: Camera> Watched<C> {
         self
     }
 
+    /// By what its camera says of it: takes no time.
     fn look(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
-        let frame = self.camera.grab(piece, pool)?;
+        let frame = self.camera.take(piece, pool)?;
         if self.counts_frames {
             self.counters.frame();
         }
-        let now = Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, fingerprint: frame.fingerprint() };
-        if let Some(same) = self.seen.iter().find_map(|seen| seen.same(&now)) {
-            return Err(CameraError::Stale { camera: self.name().to_owned(), number: now.number, same });
-        }
+        self.is_new(&Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, fingerprint: None })?;
+        frame.owe_examination();
+        Ok(frame)
+    }
+
+    /// By its pixels.
+    fn look_into(&mut self, frame: &Frame) -> Result<(), CameraError> {
+        let now = Seen { number: frame.number(), mono_micros: frame.shot().mono_micros, fingerprint: Some(frame.fingerprint()) };
+        self.is_new(&now)?;
         if self.seen.len() == STALE_MEMORY {
             self.seen.pop_front();
         }
@@ -79,7 +86,12 @@ impl<C: Camera> Watched<C> {
         {
             return Err(CameraError::Blank { camera: self.name().to_owned(), contrast, contrast_min });
         }
-        Ok(frame)
+        Ok(())
+    }
+
+    fn is_new(&self, now: &Seen) -> Result<(), CameraError> {
+        let same = self.seen.iter().find_map(|seen| seen.same(now));
+        same.map_or(Ok(()), |same| Err(CameraError::Stale { camera: self.name().to_owned(), number: now.number, same }))
     }
 }
 
@@ -114,13 +126,18 @@ impl<C: Camera> Camera for Watched<C> {
         self.camera.name()
     }
 
-    fn grab(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
-        let taken = self.look(piece, pool);
-        match &taken {
-            Ok(_) => self.counters.piece(),
+    fn take(&mut self, piece: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+        self.look(piece, pool).inspect_err(|error| self.counters.miss(error))
+    }
+
+    fn examine(&mut self, frame: &Frame) -> Result<(), CameraError> {
+        let examined = self.look_into(frame);
+        frame.examined(examined.is_ok());
+        match &examined {
+            Ok(()) => self.counters.piece(),
             Err(error) => self.counters.miss(error),
         }
-        taken
+        examined
     }
 
     fn patience_micros(&self) -> Option<u64> {
@@ -145,7 +162,7 @@ mod tests {
             "script"
         }
 
-        fn grab(&mut self, _: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
+        fn take(&mut self, _: PieceId, pool: &FramePool) -> Result<Frame, CameraError> {
             let (number, mono_micros, grey) = self.0.next().expect("the script is long enough");
             let mut blank = pool.take().ok_or(CameraError::Pool)?;
             blank.bytes_mut().fill(grey);
@@ -170,6 +187,24 @@ mod tests {
     fn whatever_repeats_is_stale() {
         let got = outcomes(vec![(1, 10, 0), (1, 20, 1), (2, 10, 2), (3, 30, 0), (4, 40, 3)]);
         assert_eq!(got, [None, Some("same number"), Some("same time stamp"), Some("same pixels"), None]);
+    }
+
+    #[test]
+    fn what_is_seen_in_a_picture_counts_only_once_it_was_examined() {
+        let pool = FramePool::new(3, 4);
+        let mut camera = Watched::new(Script(vec![(1, 10, 7), (2, 20, 7)].into_iter()));
+        let mut take = |piece| {
+            let frame = camera.take(PieceId(piece), &pool).unwrap();
+            let looking = std::thread::spawn({
+                let frame = frame.clone();
+                move || frame.is_sound()
+            });
+            let examined = camera.examine(&frame);
+            (looking.join().unwrap(), examined.is_ok())
+        };
+        assert_eq!(take(1), (true, true));
+        assert_eq!(take(2), (false, false), "new number, new stamp, old pixels");
+        assert_eq!((camera.counters.look().pieces, camera.counters.look().missed), (1, 1));
     }
 
     #[test]

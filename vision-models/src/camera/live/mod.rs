@@ -266,7 +266,7 @@ impl Camera for LiveCamera {
         &self.settings.name
     }
 
-    fn grab(&mut self, piece: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
+    fn take(&mut self, piece: PieceId, _: &FramePool) -> Result<Frame, CameraError> {
         self.ask();
         self.collect(piece)
     }
