@@ -3,11 +3,13 @@
 mod gauge;
 mod model;
 mod plc;
+mod query;
 mod teach;
 
 pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
 pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelLook, ModelSign, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
+pub use query::{Criteria, Query, Recall};
 pub use teach::Teach;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +38,10 @@ pub enum Command {
     Doctor(Doctor),
     /// Recompute the ledger's digest chain and name the first entry that does not fit
     Verify(Data),
+    /// Find pieces: by serial, lot, time, model, rubric, defect, verdict, grade or set point
+    Query(Box<Query>),
+    /// Everything about the pieces that must come back: a list, EPCIS events, pictures, and what the page needs to recall them
+    Recall(Box<Recall>),
     /// Run the embedded traceability and grading backend
     Backend(BackendArgs),
     /// Rerun a journal and compare every effect, byte for byte

@@ -4,6 +4,7 @@ mod doctor;
 mod gauge;
 mod model;
 mod plc;
+mod query;
 mod replay;
 mod station;
 mod teach;
@@ -59,6 +60,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => station::check(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Verify(args) => verify(&args),
+        Command::Query(args) => query::query(&args),
+        Command::Recall(args) => query::recall(&args),
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/lock            held by the one process that may write here; its process number
 //! DIR/ledger/         the evidence (segment.rs: the bytes; ledger.rs keeps, read.rs reads, walk.rs and verify.rs check)
-//! DIR/view/           indexes and outbox standings (view.rs, parcels.rs), built again from the ledger when in doubt
+//! DIR/view/           indexes, rows and outbox standings (view.rs, rows/, parcels.rs), built again from the ledger when in doubt
 //! DIR/outbox/         a copy of every standing, for the day on which the view is lost
 //! DIR/images/         pictures (images.rs)
 //! DIR/ballast         room for the stop on a full disk (ballast.rs)
@@ -13,12 +13,14 @@
 //! On a full disk pictures go first, then entries are refused (and stay with the caller, who may give them again), and only
 //! a batch that says why the line stands (start, stop, acknowledgement, checkpoint) may use the ballast. No record is ever deleted.
 
+pub mod archive;
 mod ballast;
 mod codec;
 pub mod images;
 pub mod ledger;
 mod parcels;
 pub mod read;
+pub mod rows;
 pub mod segment;
 mod shared;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use images::Images;
 use ledger::{Ledger, LedgerError, LedgerReport};
 use parcels::Parcels;
 use read::Kept;
+use rows::question::{Question, Unknown};
 use serde::Serialize;
 use shared::{Shared, lock};
 use station::piece::PieceId;
@@ -46,7 +49,7 @@ use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use view::{View, ViewError};
+use view::{SearchError, View, ViewError};
 use walk::{Fault, Head};
 
 const LEDGER: &str = "ledger";
@@ -100,6 +103,9 @@ pub enum StoreError {
     /// The view refused.
     #[error("{0}; the ledger is not affected")]
     View(String),
+    /// A question cannot be answered as it is asked.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
 }
 
 impl StoreError {
@@ -117,6 +123,15 @@ impl StoreError {
     #[must_use]
     pub const fn is_disk_full(&self) -> bool {
         matches!(self, Self::Ledger(LedgerError::Full { .. }))
+    }
+}
+
+impl From<SearchError> for StoreError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Unknown(unknown) => unknown.into(),
+            SearchError::View(error) => error.into(),
+        }
     }
 }
 
@@ -168,6 +183,15 @@ impl OpenReport {
         }
         out
     }
+}
+
+/// What a question found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Numbers of the records, oldest first.
+    pub records: Vec<u64>,
+    /// How many were looked at: all there are, but for damaged ones.
+    pub searched: u64,
 }
 
 /// How the store is now.
@@ -399,6 +423,37 @@ impl Store {
         let whole =
             ids.into_iter().map(|id| self.piece(id)).filter(|read| !matches!(read, Err(StoreError::Ledger(LedgerError::Lost { .. }))));
         whole.filter_map(Result::transpose).collect()
+    }
+
+    /// The piece records that a question is after, oldest first.
+    ///
+    /// # Errors
+    /// A name in the question that no record has; a view that is missing or cannot be read.
+    pub fn search(&self, question: &Question) -> Result<Found, StoreError> {
+        let view = self.shared.view()?;
+        let sought = match view.sought(question) {
+            Err(SearchError::View(error)) => return self.shared.ask(|_| Err(error)),
+            other => other?,
+        };
+        let mut found = Found::default();
+        self.shared.ask(|view| {
+            view.each_row(&mut |row| {
+                found.searched += 1;
+                if sought.is(row) {
+                    found.records.push(row.result_id);
+                }
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// The entries with which the station started, oldest first: what was in force from each one on. Damaged ones are left out.
+    ///
+    /// # Errors
+    /// A view that is missing or cannot be read.
+    pub fn starts(&self) -> Result<Vec<Entry>, StoreError> {
+        let places = self.shared.ask(View::starts)?;
+        Ok(places.into_iter().filter_map(|place| read::read_at(&self.shared.ledger_dir(), place).ok()).map(|(entry, _)| entry).collect())
     }
 
     fn entries(&self, result_ids: &[u64]) -> Result<Vec<Entry>, StoreError> {

@@ -14,11 +14,16 @@
 //! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, for every 32nd and the
 //! first in a segment · `p` result_id → PLC piece number, where that does not simply count on · `s` serial, 0, result_id ·
 //! `n` result_id → verdict, unless it is a pass · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
-//! order · `oq` backend, 0, result_id → the backend's words.
+//! order · `oq` backend, 0, result_id → the backend's words. Those of the rows stand in `view/searched.rs`.
+
+mod searched;
+
+pub use searched::SearchError;
 
 use super::codec::array_at;
 use super::ledger::LedgerError;
 use super::read::{self, Kept};
+use super::rows::Rows;
 use super::segment::Location;
 use super::walk::Head;
 use station::piece::PieceId;
@@ -30,6 +35,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// The view could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +77,8 @@ pub struct Standing {
 pub struct View {
     db: sled::Db,
     dir: PathBuf,
+    /// Rows that are not in the view yet; `None` until it has caught up once.
+    rows: Arc<Mutex<Option<Rows>>>,
 }
 
 impl std::fmt::Debug for View {
@@ -79,7 +87,10 @@ impl std::fmt::Debug for View {
     }
 }
 
-const FORMAT: [u8; 2] = [0, 1];
+/// Looks at a key and its value; what it says is wrong with them.
+type Look<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'v;
+
+const FORMAT: [u8; 2] = [0, 2];
 const CACHE_BYTES: u64 = 16 << 20;
 /// Entries per write while catching up: a few hundred kilobytes.
 const CATCH_UP_BATCH: usize = 512;
@@ -109,7 +120,7 @@ impl View {
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         remove_quietly(&marker);
         let db = opened.map_err(|_| fail("its engine panicked on what it read".to_owned()))?.map_err(|error| fail(error.to_string()))?;
-        let view = Self { db, dir: dir.to_owned() };
+        let view = Self { db, dir: dir.to_owned(), rows: Arc::default() };
         match view.get(b"f")? {
             Some(format) if format == FORMAT => Ok(view),
             None if view.db.is_empty() => {
@@ -177,7 +188,9 @@ impl View {
         let before = self.get(b"h")?.and_then(|bytes| place_at(&bytes, 48));
         let mut run = self.last_run()?.zip(Some(self.head()?.pieces));
         let mut segment = before.map(|place| place.segment);
+        let written = self.take_rows(entries);
         self.write("written", |batch| {
+            written.pairs().for_each(|(key, value)| batch.insert(key, value));
             for (entry, place) in entries {
                 if let Body::Piece(piece) = &entry.body {
                     let starts_segment = segment.replace(place.segment) != Some(place.segment);
@@ -194,12 +207,13 @@ impl View {
 
     /// First record and piece number of the last run.
     fn last_run(&self) -> Result<Option<(u64, u32)>, ViewError> {
-        let last = self.db.scan_prefix(b"p").next_back().transpose().map_err(|error| self.error("read", &error))?;
+        let last = self.last_of(b"p")?;
         Ok(last.map(|(key, piece)| (be64(&key, 1), u32::from_be_bytes(array_at(&piece, 0)))))
     }
 
     /// Reads what the ledger holds beyond the view's head. Gives back how many entries that were. Durable when it returns.
     pub fn catch_up(&self, ledger_dir: &Path, ledger_head: Head) -> Result<u64, CatchUpError> {
+        self.prime(ledger_dir)?;
         let from = EntryNumber(self.head()?.number.0 + 1);
         let mut batch = CatchUp { view: self, waiting: Vec::with_capacity(CATCH_UP_BATCH), head: self.head()?, taken: 0 };
         let mut failed = None;
@@ -328,6 +342,19 @@ impl View {
 
     fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, ViewError> {
         self.db.get(key).map_err(|error| self.error("read", &error))
+    }
+
+    /// Shows every key that begins like this, in order, with its value. What `visit` says is wrong with one is damage.
+    fn each(&self, prefix: &[u8], visit: &mut Look<'_>) -> Result<(), ViewError> {
+        for pair in self.db.scan_prefix(prefix) {
+            let (key, value) = pair.map_err(|error| self.error("read", &error))?;
+            visit(&key, &value).map_err(|why| self.wrong(&why))?;
+        }
+        Ok(())
+    }
+
+    fn last_of(&self, prefix: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, ViewError> {
+        self.db.scan_prefix(prefix).next_back().transpose().map_err(|error| self.error("read", &error))
     }
 
     fn write(&self, what: &'static str, fill: impl FnOnce(&mut sled::Batch)) -> Result<(), ViewError> {

@@ -5,6 +5,7 @@ mod full;
 mod kill;
 mod ledger;
 mod outbox;
+mod search;
 
 use super::shared::piece_number;
 use super::*;
@@ -12,6 +13,7 @@ use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, Stag
 use station::memory::Memory;
 use station::piece::Arrival;
 use station::policy::{StopReason, StopReasons};
+use station::reading::{Quality, Reading};
 use station::record::{PieceRecord, StopRecord};
 use station::units::{Digest, EncoderCount, Timestamp};
 use station::verdict::{Judgement, Reason};
@@ -56,7 +58,7 @@ impl Chain {
         Self { number: number.0, digest, results: counted + u64::try_from(pieces).unwrap() }
     }
 
-    fn entry(&mut self, body: Body) -> Entry {
+    pub fn entry(&mut self, body: Body) -> Entry {
         self.number += 1;
         let at = Timestamp { wall_micros: 1_700_000_000_000_000 + i64::try_from(self.number).unwrap(), mono_micros: self.number * 1000 };
         let entry = Entry { number: EntryNumber(self.number), at, previous: self.digest, body };

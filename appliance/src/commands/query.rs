@@ -1,0 +1,354 @@
+//! `jidoka query` and `jidoka recall`: a question to all records of a station, and everything about the pieces that were found.
+
+use super::{Failure, say};
+use crate::cli::{Query, Recall};
+use crate::pipeline::at;
+use crate::pipeline::see::chain;
+use crate::store::archive::Archive;
+use crate::store::rows::question::Question;
+use crate::store::{Found, StoreError};
+use crate::upload::context::{Context, Contexts};
+use crate::upload::epcis::{Document, Event, event_of};
+use jiff::tz::TimeZone;
+use serde_json::json;
+use station::decision::{Affected, RANGES_MAX, ResultRange, SERIALS_MAX};
+use station::inspection::Inspection;
+use station::reading::Quality;
+use station::record::{Body, Entry, EntryNumber, PieceRecord};
+use station::verdict::Reason;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Answers a question.
+pub(super) fn query(args: &Query) -> Result<(), Failure> {
+    let (archive, found) = search(&args.data, &args.criteria.question())?;
+    let contexts = Described::of(&archive)?;
+    let shown: Vec<Entry> = newest(&found, args.limit).iter().filter_map(|id| record(&archive, *id)).collect();
+    if args.json {
+        let answer = json!({"found": found.records.len(), "searched": found.searched, "records": shown});
+        return say(&answer.to_string());
+    }
+    let mut lines = vec![format!("{} of {} piece records", found.records.len(), found.searched)];
+    if !shown.is_empty() {
+        if shown.len() < found.records.len() {
+            lines[0].push_str(&format!("; the newest {} (--limit shows more):", shown.len()));
+        }
+        let head = ["record", "time", "serial or piece", "lot", "verdict", "grade", "defects"].map(str::to_owned);
+        let rows: Vec<[String; 7]> = std::iter::once(head).chain(shown.iter().filter_map(|entry| contexts.line(entry))).collect();
+        lines.extend(table(&rows));
+    }
+    say(&lines.join("\n"))
+}
+
+/// Writes everything about a recall into a new folder.
+pub(super) fn recall(args: &Recall) -> Result<(), Failure> {
+    let question = args.criteria.question();
+    if question.is_empty() {
+        let text = "a recall of everything? Say what the pieces have in common: --lot, --since, --model, --reading …".to_owned();
+        return Err(Failure { text, code: 64 });
+    }
+    if args.to.exists() {
+        return Err(Failure { text: format!("{} is there already: give a new folder with --to", args.to.display()), code: 1 });
+    }
+    let (archive, found) = search(&args.data, &question)?;
+    if found.records.is_empty() {
+        return say(&format!("no piece: 0 of {} piece records; nothing was written", found.searched));
+    }
+    let described = Described::of(&archive)?;
+    fs::create_dir_all(args.to.join("images")).map_err(at(&format!("cannot write to {}", args.to.display())))?;
+    let done = Exported::write(&archive, &described, &found, &args.to)?;
+    let criteria = criteria(&question);
+    let head = json!({
+        "name": args.name, "criteria": criteria, "made_at": jiff::Timestamp::now().to_string(),
+        "searched": found.searched, "affected": found.records.len(), "damaged": done.damaged,
+        "pictures": done.pictures, "pictures_gone": done.pictures_gone,
+        "request": done.request(&args.name, &criteria),
+    });
+    let path = args.to.join("recall.json");
+    let text = serde_json::to_string_pretty(&head).map_err(at("recall.json"))?;
+    fs::write(&path, text).map_err(at(&format!("cannot write {}", path.display())))?;
+    say(&format!(
+        "{} of {} piece records are affected ({}): {}\naffected.csv, events-0001.json… with {} EPCIS events, {} pictures ({} were not kept or have aged out)\nto put the recall in force, so that these pieces are rejected when they are seen again: the station's page, or POST the \"request\" of recall.json to /api/v1/recalls",
+        found.records.len(),
+        found.searched,
+        criteria,
+        args.to.display(),
+        done.events,
+        done.pictures,
+        done.pictures_gone
+    ))
+}
+
+fn search(data: &Path, question: &Question) -> Result<(Archive, Found), Failure> {
+    let what = format!("{} cannot be searched", data.display());
+    let mut archive = Archive::open(data).map_err(|error| {
+        let mend = if matches!(error, StoreError::Directory { .. }) { "; give the data folder of a station with --data" } else { "" };
+        Failure { text: format!("{what}: {}{mend}", chain(&error)), code: 1 }
+    })?;
+    if let Some(pid) = archive.in_use_by() {
+        eprintln!(
+            "the station runs (process {pid}) and has its index open: the ledger itself is read, which takes some seconds per million records"
+        );
+    }
+    let found = archive.search(question).map_err(|error| match error {
+        StoreError::Unknown(unknown) => Failure { text: unknown.to_string(), code: 64 },
+        error => at(&what)(error).into(),
+    })?;
+    Ok((archive, found))
+}
+
+fn newest(found: &Found, limit: usize) -> &[u64] {
+    &found.records[found.records.len().saturating_sub(limit)..]
+}
+
+/// A record that was found; a damaged one is told and left out.
+fn record(archive: &Archive, result_id: u64) -> Option<Entry> {
+    match archive.record(result_id) {
+        Ok(entry) => entry,
+        Err(error) => {
+            eprintln!("piece record {result_id} is left out: {}", chain(&error));
+            None
+        }
+    }
+}
+
+/// What records mean: the recipe that was in force for each.
+struct Described(Option<Contexts>);
+
+impl Described {
+    fn of(archive: &Archive) -> Result<Self, Failure> {
+        let zone = TimeZone::system();
+        let mut contexts: Option<Contexts> = None;
+        for entry in archive.starts().map_err(at("the station's starts cannot be read"))? {
+            let Body::Started(started) = &entry.body else { continue };
+            let context = Context::from_started(started, zone.clone());
+            match &mut contexts {
+                None => contexts = Some(Contexts::new(context)),
+                Some(contexts) => contexts.changed(entry.number, context),
+            }
+        }
+        Ok(Self(contexts))
+    }
+
+    fn at(&self, number: EntryNumber) -> Option<&Context> {
+        self.0.as_ref().map(|contexts| contexts.at(number))
+    }
+
+    fn defects(&self, entry: &Entry, piece: &PieceRecord) -> String {
+        let name = |reason: &Reason| match (reason, self.at(entry.number)) {
+            (reason, Some(context)) => context.reason(reason),
+            (Reason::Defects { class, count, .. }, None) => format!("class {} ×{count}", class.0),
+            (reason, None) => format!("{reason:?}"),
+        };
+        piece.judgement.reasons.iter().map(name).collect::<Vec<_>>().join("; ")
+    }
+
+    fn grade(&self, entry: &Entry, piece: &PieceRecord) -> String {
+        let grade = piece.judgement.grade;
+        self.at(entry.number).map_or_else(|| grade.to_string(), |context| context.recipe.rubric.name(grade))
+    }
+
+    fn line(&self, entry: &Entry) -> Option<[String; 7]> {
+        let Body::Piece(piece) = &entry.body else { return None };
+        let who = piece.arrival.serial.clone().unwrap_or_else(|| format!("#{}", piece.arrival.piece));
+        let lot = if piece.arrival.lot == 0 { "-".to_owned() } else { piece.arrival.lot.to_string() };
+        let verdict = piece.judgement.verdict.to_string();
+        Some([
+            piece.result_id.to_string(),
+            local(piece.arrived_at.wall_micros),
+            who,
+            lot,
+            verdict,
+            self.grade(entry, piece),
+            self.defects(entry, piece),
+        ])
+    }
+}
+
+/// In this machine's time zone, to the second.
+fn local(micros: i64) -> String {
+    let zoned = jiff::Timestamp::from_microsecond(micros).map(|instant| instant.to_zoned(TimeZone::system()));
+    zoned.map_or_else(|_| format!("{micros} µs"), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// Columns as wide as their widest cell.
+fn table(rows: &[[String; 7]]) -> Vec<String> {
+    let wide = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(wide).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A question in words, for the record of a recall.
+fn criteria(question: &Question) -> String {
+    let mut said = Vec::new();
+    let mut say = |name: &str, value: Option<String>| said.extend(value.map(|value| format!("{name} {value}")));
+    let time = |micros: i64| jiff::Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| time.to_string());
+    say("serial", (!question.serials.is_empty()).then(|| question.serials.join(" or ")));
+    let lots: Vec<String> = question.lots.iter().map(u32::to_string).collect();
+    say("lot", (!lots.is_empty()).then(|| lots.join(" or ")));
+    say("since", question.since_micros.map(time));
+    say("until", question.until_micros.map(time));
+    say("model", question.model.clone());
+    say("rubric version", question.rubric.map(|version| version.to_string()));
+    say("defect", question.defect.clone());
+    say("verdict", question.verdict.map(|verdict| verdict.to_string()));
+    say("grade", question.grade.clone());
+    say("records from", question.first.map(|first| first.to_string()));
+    say("records to", question.last.map(|last| last.to_string()));
+    for range in &question.readings {
+        say(&range.tag, Some(format!("{} to {}", range.min, range.max)));
+    }
+    said.join(", ")
+}
+
+/// EPCIS events in one document: what a repository takes at once, and what fits into memory.
+const EVENTS: usize = 10_000;
+
+/// What was written of a recall.
+#[derive(Default)]
+struct Exported {
+    documents: usize,
+    events: usize,
+    pictures: usize,
+    pictures_gone: usize,
+    damaged: Vec<u64>,
+    results: Vec<ResultRange>,
+    lots: BTreeSet<u32>,
+    serials: BTreeSet<String>,
+}
+
+impl Exported {
+    fn write(archive: &Archive, described: &Described, found: &Found, to: &Path) -> Result<Self, Failure> {
+        let mut done = Self::default();
+        let path = to.join("affected.csv");
+        let what = format!("cannot write {}", path.display());
+        let failed = || at(&what);
+        let mut csv = csv::Writer::from_path(&path).map_err(failed())?;
+        let columns = [
+            "record",
+            "time",
+            "serial",
+            "piece",
+            "lot",
+            "verdict",
+            "grade",
+            "rubric",
+            "model",
+            "reasons",
+            "readings",
+            "images",
+            "entry_digest",
+        ];
+        csv.write_record(columns).map_err(failed())?;
+        let mut events = Vec::with_capacity(EVENTS);
+        for result_id in &found.records {
+            let Some(entry) = record(archive, *result_id) else {
+                done.damaged.push(*result_id);
+                continue;
+            };
+            let Body::Piece(piece) = &entry.body else { continue };
+            done.note(piece);
+            let images = done.pictures_of(archive, piece, to)?;
+            csv.write_record(row(described, &entry, piece, &images)).map_err(failed())?;
+            if let Some(context) = described.at(entry.number) {
+                events.push(event_of(&entry, context).map_err(at("a record has no EPCIS event"))?);
+            }
+            if events.len() == EVENTS {
+                done.write_events(&mut events, to)?;
+            }
+        }
+        csv.flush().map_err(at(&what))?;
+        done.write_events(&mut events, to)?;
+        Ok(done)
+    }
+
+    fn write_events(&mut self, events: &mut Vec<Event>, to: &Path) -> Result<(), Failure> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.documents += 1;
+        self.events += events.len();
+        let path = to.join(format!("events-{:04}.json", self.documents));
+        let text = serde_json::to_vec(&Document::new(events, jiff::Timestamp::now().to_string())).map_err(at("EPCIS events"))?;
+        fs::write(&path, text).map_err(at(&format!("cannot write {}", path.display())))?;
+        events.clear();
+        Ok(())
+    }
+
+    fn note(&mut self, piece: &PieceRecord) {
+        match self.results.last_mut() {
+            Some(range) if range.last + 1 == piece.result_id => range.last = piece.result_id,
+            _ => self.results.push(ResultRange { first: piece.result_id, last: piece.result_id }),
+        }
+        self.serials.extend(piece.arrival.serial.clone());
+        if piece.arrival.lot > 0 {
+            self.lots.insert(piece.arrival.lot);
+        }
+    }
+
+    /// Copies a piece's pictures. Gives back their names.
+    fn pictures_of(&mut self, archive: &Archive, piece: &PieceRecord, to: &Path) -> Result<Vec<String>, Failure> {
+        let mut names = Vec::new();
+        for (camera, digest) in piece.inspection.iter().flat_map(|inspection| pictures(inspection)) {
+            let Ok(jpeg) = archive.images().get(digest) else {
+                self.pictures_gone += 1;
+                continue;
+            };
+            let name = format!("images/{}_{camera}.jpg", piece.result_id);
+            fs::write(to.join(&name), jpeg).map_err(at(&format!("cannot write {name}")))?;
+            self.pictures += 1;
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    /// The body of the page's request: by record numbers and serials, as far as one request holds them.
+    fn request(&self, name: &str, criteria: &str) -> serde_json::Value {
+        let results = if self.results.len() <= RANGES_MAX { self.results.clone() } else { Vec::new() };
+        let serials = if self.serials.len() <= SERIALS_MAX { self.serials.clone() } else { BTreeSet::new() };
+        let set = Affected { results, serials, lots: BTreeSet::new() };
+        if set.is_empty() {
+            return json!({"too_many": format!("more than {RANGES_MAX} ranges of records and {SERIALS_MAX} serials: recall the lots {:?}", self.lots)});
+        }
+        let criteria: String = criteria.chars().take(station::decision::TEXT_CHARS_MAX).collect();
+        json!({"name": name, "criteria": criteria, "results": set.results, "serials": set.serials, "reason": ""})
+    }
+}
+
+fn pictures(inspection: &Inspection) -> Vec<(String, station::units::Digest)> {
+    if inspection.views.is_empty() {
+        return vec![(inspection.camera.to_string(), inspection.image)];
+    }
+    inspection.views.iter().map(|view| (view.camera.to_string(), view.image)).collect()
+}
+
+fn row(described: &Described, entry: &Entry, piece: &PieceRecord, images: &[String]) -> Vec<String> {
+    let arrival = &piece.arrival;
+    let time = jiff::Timestamp::from_microsecond(piece.arrived_at.wall_micros).map_or_else(|_| String::new(), |time| time.to_string());
+    let reading = |reading: &station::reading::Reading| {
+        let mark = if reading.quality == Quality::Good { "" } else { " (not good)" };
+        format!("{}={} {}{mark}", reading.tag, reading.value, reading.unit)
+    };
+    let readings: Vec<String> = piece.readings.iter().map(reading).collect();
+    let bytes = entry.to_bytes().unwrap_or_default();
+    vec![
+        piece.result_id.to_string(),
+        time,
+        arrival.serial.clone().unwrap_or_default(),
+        arrival.piece.to_string(),
+        if arrival.lot == 0 { String::new() } else { arrival.lot.to_string() },
+        piece.judgement.verdict.to_string(),
+        described.grade(entry, piece),
+        piece.rubric_version.to_string(),
+        piece.inspection.as_ref().map(|inspection| inspection.model.package.clone()).unwrap_or_default(),
+        described.defects(entry, piece),
+        readings.join("; "),
+        images.join("; "),
+        Entry::digest(entry.previous, &bytes).to_string(),
+    ]
+}

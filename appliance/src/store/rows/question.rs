@@ -1,0 +1,213 @@
+//! What a person asks of the records — which pieces have this in common? — and whether a row has it.
+//!
+//! Invariant: a name that no record ever had is an error that lists the names there are, never an empty answer: nobody may
+//! conclude from a misspelt model that no piece is affected.
+
+use super::{Names, Row, Sort};
+use station::verdict::Verdict;
+use std::collections::BTreeSet;
+
+/// What the pieces that are sought have in common. All that is said must hold; what is left out is not asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Question {
+    /// One of these serials.
+    pub serials: Vec<String>,
+    /// One of these lots.
+    pub lots: Vec<u32>,
+    /// Announced at this time or later: microseconds since 1970.
+    pub since_micros: Option<i64>,
+    /// Announced before this time.
+    pub until_micros: Option<i64>,
+    /// Looked at by this model: the name of its package, of any version, or `name@version`.
+    pub model: Option<String>,
+    /// Graded by this version of the rubric.
+    pub rubric: Option<u16>,
+    /// With a defect of this class.
+    pub defect: Option<String>,
+    /// With this verdict.
+    pub verdict: Option<Verdict>,
+    /// With this grade.
+    pub grade: Option<String>,
+    /// Records from this number…
+    pub first: Option<u64>,
+    /// …to this one.
+    pub last: Option<u64>,
+    /// Made at these set points: each reading was good and within its range.
+    pub readings: Vec<Range>,
+}
+
+/// The range that a reading must have been in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// Its tag.
+    pub tag: String,
+    /// Least value, in its unit.
+    pub min: f64,
+    /// Greatest value, in its unit.
+    pub max: f64,
+}
+
+/// A name in a question that no record has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no record has the {what} `{name}`; there {}", known(.there_are))]
+pub struct Unknown {
+    /// What it should name.
+    pub what: &'static str,
+    /// The name.
+    pub name: String,
+    /// Those that records have.
+    pub there_are: Vec<String>,
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() { "is none yet".to_owned() } else { format!("are: {}", names.join(", ")) }
+}
+
+/// A question in the numbers of a station's names.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    question: Question,
+    models: Option<BTreeSet<u16>>,
+    class: Option<u16>,
+    grade: Option<u16>,
+    readings: Vec<(u16, f64, f64)>,
+    serials: Option<BTreeSet<u64>>,
+}
+
+impl Question {
+    /// The question in numbers. `records_with` tells the records of a serial.
+    ///
+    /// # Errors
+    /// A name that no record has, or what `records_with` says.
+    pub fn in_numbers<E: From<Unknown>>(
+        &self,
+        names: &Names,
+        mut records_with: impl FnMut(&str) -> Result<Vec<u64>, E>,
+    ) -> Result<Sought, E> {
+        let find = |sort, what, name: &Option<String>| name.as_ref().map(|name| look_up(names, sort, what, name)).transpose();
+        let models = self.model.as_ref().map(|wanted| {
+            let fits = |name: &str| name == wanted || name.split_once('@').is_some_and(|(package, _)| package == wanted);
+            let found: BTreeSet<u16> = names.of(Sort::Model).filter(|(_, name)| fits(name)).map(|(number, _)| number).collect();
+            if found.is_empty() { Err(unknown(names, Sort::Model, "model", wanted)) } else { Ok(found) }
+        });
+        let range = |range: &Range| Ok::<_, Unknown>((look_up(names, Sort::Tag, "reading", &range.tag)?, range.min, range.max));
+        let mut serials = None;
+        for serial in &self.serials {
+            serials.get_or_insert_with(BTreeSet::new).extend(records_with(serial)?);
+        }
+        Ok(Sought {
+            models: models.transpose()?,
+            class: find(Sort::Class, "defect class", &self.defect)?,
+            grade: find(Sort::Grade, "grade", &self.grade)?,
+            readings: self.readings.iter().map(range).collect::<Result<_, _>>()?,
+            serials,
+            question: self.clone(),
+        })
+    }
+
+    /// True if nothing is asked: every record would be the answer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn look_up(names: &Names, sort: Sort, what: &'static str, name: &str) -> Result<u16, Unknown> {
+    names.look_up(sort, name).ok_or_else(|| unknown(names, sort, what, name))
+}
+
+fn unknown(names: &Names, sort: Sort, what: &'static str, name: &str) -> Unknown {
+    let mut there_are: Vec<String> = names.of(sort).map(|(_, name)| name.to_owned()).collect();
+    there_are.sort_unstable();
+    Unknown { what, name: name.to_owned(), there_are }
+}
+
+impl Sought {
+    /// True if the row is what is sought.
+    #[must_use]
+    pub fn is(&self, row: &Row) -> bool {
+        let asked = &self.question;
+        let within =
+            |(tag, min, max): &(u16, f64, f64)| row.readings.iter().any(|(its, value)| its == tag && (*min..=*max).contains(value));
+        asked.first.is_none_or(|first| row.result_id >= first)
+            && asked.last.is_none_or(|last| row.result_id <= last)
+            && asked.since_micros.is_none_or(|since| row.at_micros >= since)
+            && asked.until_micros.is_none_or(|until| row.at_micros < until)
+            && (asked.lots.is_empty() || asked.lots.contains(&row.lot))
+            && asked.rubric.is_none_or(|rubric| row.rubric == rubric)
+            && asked.verdict.is_none_or(|verdict| row.verdict == verdict)
+            && self.grade.is_none_or(|grade| row.grade == grade)
+            && self.class.is_none_or(|class| row.names.contains(&class))
+            && self.models.as_ref().is_none_or(|models| row.names.iter().any(|name| models.contains(name)))
+            && self.serials.as_ref().is_none_or(|serials| serials.contains(&row.result_id))
+            && self.readings.iter().all(within)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_counts_and_a_name_that_nobody_had_is_told() {
+        let mut names = Names::default();
+        let [old, new] = ["pcb@1.0.0", "pcb@2.0.0"].map(|name| names.number(Sort::Model, name));
+        let open = names.number(Sort::Class, "open");
+        let zone = names.number(Sort::Tag, "oven_zone_1");
+        let grade = names.number(Sort::Grade, "A");
+        let row = Row {
+            result_id: 10,
+            at_micros: 1000,
+            verdict: Verdict::Reject,
+            rubric: 2,
+            lot: 7,
+            grade,
+            names: vec![old, open],
+            readings: vec![(zone, 230.0)],
+        };
+        let is = |question: &Question| -> Result<bool, Unknown> {
+            let with = |serial: &str| Ok(if serial == "SN1" { vec![10] } else { Vec::new() });
+            Ok(question.in_numbers(&names, with)?.is(&row))
+        };
+        let range = |tag: &str, min, max| Range { tag: tag.to_owned(), min, max };
+        let text = |text: &str| Some(text.to_owned());
+        let all = Question {
+            serials: vec!["SN1".to_owned()],
+            lots: vec![6, 7],
+            since_micros: Some(1000),
+            until_micros: Some(1001),
+            model: text("pcb"),
+            rubric: Some(2),
+            defect: text("open"),
+            verdict: Some(Verdict::Reject),
+            grade: text("A"),
+            first: Some(10),
+            last: Some(10),
+            readings: vec![range("oven_zone_1", 229.0, 230.0)],
+        };
+        assert!(is(&all).unwrap() && is(&Question::default()).unwrap());
+        let others: [fn(&mut Question); 10] = [
+            |q| q.serials = vec!["SN2".to_owned()],
+            |q| q.lots = vec![8],
+            |q| q.since_micros = Some(1001),
+            |q| q.until_micros = Some(1000),
+            |q| q.model = Some("pcb@2.0.0".to_owned()),
+            |q| q.rubric = Some(1),
+            |q| q.verdict = Some(Verdict::Pass),
+            |q| q.first = Some(11),
+            |q| q.last = Some(9),
+            |q| q.readings[0].max = 229.5,
+        ];
+        for (index, change) in others.into_iter().enumerate() {
+            let mut question = all.clone();
+            change(&mut question);
+            assert!(!is(&question).unwrap(), "condition {index}");
+        }
+        let _ = new;
+        let error = is(&Question { model: text("pbc"), ..Question::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "no record has the model `pbc`; there are: pcb@1.0.0, pcb@2.0.0");
+        assert!(is(&Question { defect: text("short"), ..Question::default() }).is_err());
+        assert!(is(&Question { grade: text("B"), ..Question::default() }).is_err());
+        assert!(is(&Question { readings: vec![range("oven", 0.0, 1.0)], ..Question::default() }).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! The rows of piece records in the view: taken in with the entries, and read through for every question.
+//!
+//! Rows wait in memory until a block of them is full. After a start those that no block holds are read from the ledger again:
+//! some sixty records at most.
+//!
+//! Keys: `c` first record of a block → the block · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
+//! force from there on.
+
+use super::{CatchUpError, View, ViewError, be64, key, place_at, place_bytes};
+use crate::store::read;
+use crate::store::rows::question::{Question, Sought, Unknown};
+use crate::store::rows::{self, Block, Names, Row, Rows};
+use crate::store::segment::Location;
+use station::recipe::Recipe;
+use station::record::{Body, Entry, EntryNumber};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+/// Damaged places looked at before the whole ledger is read.
+const LOOK_BACK: usize = 64;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// A name in it is unknown.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// The view cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+/// What is to be written with the entries that were taken in.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Written {
+    fn block(&mut self, block: Option<Block>) {
+        self.pairs.extend(block.map(|(first, bytes)| (key(b"c", &[&first.to_be_bytes()]), bytes)));
+    }
+
+    pub(super) fn pairs(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        self.pairs.into_iter()
+    }
+}
+
+impl View {
+    fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows of entries, in ledger order; what it gives back belongs into the same write as the entries.
+    pub(super) fn take_rows(&self, entries: &[(&Entry, Location)]) -> Written {
+        let (mut slot, mut written) = (self.rows(), Written::default());
+        let Some(rows) = slot.as_mut() else { return written };
+        let names_before = rows.names.count();
+        for (entry, place) in entries {
+            match &entry.body {
+                Body::Started(started) => {
+                    written.block(rows.change(Arc::clone(&started.recipe)));
+                    written.pairs.push((key(b"k", &[&entry.number.0.to_be_bytes()]), place_bytes(*place).to_vec()));
+                }
+                Body::Piece(piece) => written.block(rows.take(piece)),
+                _ => {}
+            }
+        }
+        for number in names_before..rows.names.count() {
+            let short = u16::try_from(number).unwrap_or(u16::MAX);
+            written.pairs.push((key(b"w", &[&short.to_be_bytes()]), rows.names.to_bytes(number)));
+        }
+        written
+    }
+
+    /// Reads what rows need to go on: names, the recipe in force, and the rows that no block holds.
+    pub(super) fn prime(&self, ledger_dir: &Path) -> Result<(), CatchUpError> {
+        if self.rows().is_some() {
+            return Ok(());
+        }
+        let (head, mut names) = (self.head()?, Names::default());
+        self.each(b"w", &mut |_, name| if names.take_in(name) { Ok(()) } else { Err("a name in it is not readable".to_owned()) })?;
+        let place = self.last_of(b"k")?.and_then(|(_, bytes)| place_at(&bytes, 0));
+        let recipe = place.and_then(|place| read::read_at(ledger_dir, place).ok()).and_then(|(entry, _)| recipe_of(entry));
+        let last = self.last_in_blocks()?;
+        let mut rows = Rows::after(last, names, recipe);
+        let mut full = Vec::new();
+        if last < head.pieces {
+            let from = self.entry_before(ledger_dir, last + 1)?;
+            read::read_from(ledger_dir, from, &mut |kept| {
+                if kept.entry.number > head.number {
+                    return ControlFlow::Break(());
+                }
+                if let Body::Piece(piece) = &kept.entry.body {
+                    full.extend(rows.take(piece));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        let mut written = Written::default();
+        full.into_iter().for_each(|block| written.block(Some(block)));
+        self.write("written", |batch| written.pairs().for_each(|(key, value)| batch.insert(key, value)))?;
+        *self.rows() = Some(rows);
+        Ok(())
+    }
+
+    /// The last record of which a block has a row.
+    fn last_in_blocks(&self) -> Result<u64, ViewError> {
+        let Some((key, block)) = self.last_of(b"c")? else { return Ok(0) };
+        let (first, mut last) = (be64(&key, 1), 0);
+        rows::read_block(first, &block, &mut |row| last = row.result_id).ok_or_else(|| self.unreadable(first))?;
+        Ok(last)
+    }
+
+    /// Number of an entry at or before a piece record.
+    fn entry_before(&self, ledger_dir: &Path, result_id: u64) -> Result<EntryNumber, ViewError> {
+        let mut before = result_id;
+        for _ in 0..LOOK_BACK {
+            let Some((near, place)) = self.near(before)? else { break };
+            match read::read_at(ledger_dir, place) {
+                Ok((entry, _)) => return Ok(entry.number),
+                Err(_) => before = near.saturating_sub(1),
+            }
+        }
+        Ok(EntryNumber(1))
+    }
+
+    /// Where the entries lie with which the station started, oldest first.
+    pub fn starts(&self) -> Result<Vec<Location>, ViewError> {
+        let mut places = Vec::new();
+        self.each(b"k", &mut |_, bytes| {
+            places.extend(place_at(bytes, 0));
+            Ok(())
+        })?;
+        Ok(places)
+    }
+
+    /// The question in the numbers of this view's names.
+    pub fn sought(&self, question: &Question) -> Result<Sought, SearchError> {
+        let names = self.rows().as_ref().map(|rows| rows.names.clone()).unwrap_or_default();
+        question.in_numbers(&names, |serial| self.with_serial(serial).map_err(SearchError::from))
+    }
+
+    /// Shows every row, oldest first.
+    pub fn each_row(&self, visit: &mut dyn FnMut(&Row)) -> Result<(), ViewError> {
+        // The rows that wait are copied before the blocks are read: what a block took in meanwhile is not shown twice.
+        let waiting = self.rows().as_ref().map(|rows| rows.waiting().to_vec()).unwrap_or_default();
+        let beyond = waiting.first().map_or(u64::MAX, |row| row.result_id);
+        self.each(b"c", &mut |key, block| {
+            let first = be64(key, 1);
+            if first >= beyond {
+                return Ok(());
+            }
+            rows::read_block(first, block, visit).ok_or_else(|| format!("its rows from record {first} on are not readable"))
+        })?;
+        waiting.iter().for_each(visit);
+        Ok(())
+    }
+
+    /// Writes something else over a block, as a disk may.
+    #[cfg(test)]
+    pub fn damage_a_block(&self) -> Result<(), ViewError> {
+        let (key, mut block) = self.last_of(b"c")?.map(|(key, block)| (key.to_vec(), block.to_vec())).unwrap_or_default();
+        block.pop();
+        self.write("written", |batch| batch.insert(key, block))
+    }
+
+    fn unreadable(&self, first: u64) -> ViewError {
+        self.wrong(&format_args!("its rows from record {first} on are not readable"))
+    }
+}
+
+fn recipe_of(entry: Entry) -> Option<Arc<Recipe>> {
+    match entry.body {
+        Body::Started(started) => Some(started.recipe),
+        _ => None,
+    }
+}
