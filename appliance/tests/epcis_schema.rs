@@ -14,9 +14,10 @@ use fixture::{entry, piece, started};
 use jiff::tz::{Offset, TimeZone};
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use station::inspection::{CameraView, ClassId, Finding, PixelBox};
 use station::reading::{Quality, Reading};
 use station::record::PieceRecord;
-use station::units::Timestamp;
+use station::units::{Digest, Timestamp};
 use station::verdict::Verdict;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,8 +67,10 @@ fn pieces() -> Vec<(&'static str, PieceRecord)> {
         record
     };
     let attached = with_texts(piece(8, Verdict::Pass));
+    let two_cameras = with_two_cameras(piece(9, Verdict::Reject));
     vec![
         ("texts and user data", attached),
+        ("two cameras", two_cameras),
         ("pass", piece(1, Verdict::Pass)),
         ("reject", piece(2, Verdict::Reject)),
         ("hold", piece(3, Verdict::Hold)),
@@ -76,6 +79,38 @@ fn pieces() -> Vec<(&'static str, PieceRecord)> {
         ("odd serial", odd_serial),
         ("bare", bare),
     ]
+}
+
+/// Seen by two cameras, of which the second saw one of two defects.
+fn with_two_cameras(mut record: PieceRecord) -> PieceRecord {
+    let inspection = Arc::make_mut(record.inspection.as_mut().unwrap());
+    let bounds = PixelBox { x1: 1.0, y1: 1.0, x2: 9.0, y2: 9.0 };
+    inspection.findings =
+        vec![0, 1].into_iter().map(|camera| Finding { class: ClassId(2), score: 0.9, bounds, area_mm2: None, camera }).collect();
+    let seen = inspection.clone();
+    inspection.views = ["cam0", "cam1"]
+        .map(|name| CameraView {
+            camera: name.into(),
+            frame: 1,
+            image: Digest::of(name.as_bytes()),
+            width: 640,
+            height: 640,
+            model: Arc::clone(&seen.model),
+            micros: seen.micros,
+        })
+        .to_vec();
+    record
+}
+
+#[test]
+fn every_camera_of_a_frame_set_is_named_with_its_picture() {
+    let told = serde_json::to_value(event(with_two_cameras(piece(9, Verdict::Reject)), &context())).unwrap();
+    let elements = told["sensorElementList"].as_array().unwrap();
+    let device = |index: usize| &elements[index]["sensorMetadata"]["deviceID"];
+    assert_eq!(device(0), "urn:jidoka:camera:Line%201:AOI:cam0");
+    assert_eq!(device(1), "urn:jidoka:camera:Line%201:AOI:cam1");
+    assert_eq!(elements[1]["sensorReport"][0]["value"], 1.0, "the second camera saw one of the two defects");
+    assert_ne!(elements[0]["sensorMetadata"]["rawData"], elements[1]["sensorMetadata"]["rawData"]);
 }
 
 /// With what the PLC attached: words of its own, and two tags that hold text, of which one is not to be trusted.
@@ -179,7 +214,7 @@ fn an_event_says_what_the_record_says() {
     let camera = &elements[0]["sensorMetadata"];
     assert_eq!(camera["deviceID"], "urn:jidoka:camera:Line%201:AOI:cam0");
     assert_eq!(camera["bizRules"], "urn:jidoka:rubric:Line%201:AOI:3");
-    assert!(camera["rawData"].as_str().unwrap().starts_with("nih:sha-256;"));
+    assert!(camera["rawData"].as_str().unwrap().starts_with("ni:///sha-256;"));
     assert!(camera["dataProcessingMethod"].as_str().unwrap().starts_with("urn:jidoka:model:pcb@1.2.0:sha-256:"));
     let defects = &elements[0]["sensorReport"];
     assert_eq!((&defects[0]["value"], &defects[1]["jidoka:characteristic"]), (&json!(2.0), &json!("short")));

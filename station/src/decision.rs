@@ -23,6 +23,8 @@ pub const OPEN_MAX: usize = 64;
 pub const SERIALS_MAX: usize = 4096;
 /// Ranges of piece records, or lots, that one set may name.
 pub const RANGES_MAX: usize = 256;
+/// Piece records that one set may name by their ranges: a backend is told of each of them, some 60 bytes.
+pub const RESULTS_MAX: u64 = 20_000;
 /// Longest serial in characters; JMAP carries 32.
 pub const SERIAL_CHARS_MAX: usize = 64;
 /// Longest reason, complaint or criteria in characters.
@@ -91,7 +93,7 @@ impl Affected {
         if self.lots.contains(&0) {
             return Err(Refusal::UnknownLot);
         }
-        if self.results.len() > RANGES_MAX || self.lots.len() > RANGES_MAX {
+        if self.results.len() > RANGES_MAX || self.lots.len() > RANGES_MAX || self.results_count() > RESULTS_MAX {
             return Err(Refusal::TooManyRanges);
         }
         let fits = |serial: &String| !serial.trim().is_empty() && serial.chars().count() <= SERIAL_CHARS_MAX;
@@ -253,7 +255,7 @@ pub enum Refusal {
     #[error("lot 0 means that the lot is not known")]
     UnknownLot,
     /// More than one set may name.
-    #[error("a set names at most {RANGES_MAX} ranges and {RANGES_MAX} lots")]
+    #[error("a set names at most {RANGES_MAX} ranges with {RESULTS_MAX} piece records, and {RANGES_MAX} lots")]
     TooManyRanges,
     /// A serial that cannot be one.
     #[error("`{0}` is no serial of 1 to {SERIAL_CHARS_MAX} characters")]

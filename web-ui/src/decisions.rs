@@ -150,6 +150,21 @@ pub(crate) async fn complain(acting: Acting, State(shared): State<Arc<Shared>>, 
     hand_over(&shared, by, Decision::Complaint { result_id, serial }, words)
 }
 
+/// `POST /backends/{name}/quarantine/release`: supervisors and above. What the backend refused for good gets another try.
+pub(crate) async fn give_another_try(
+    acting: Acting,
+    State(shared): State<Arc<Shared>>,
+    Path(backend): Path<String>,
+) -> Result<axum::Json<serde_json::Value>, Problem> {
+    let by = acting.at_least(Role::Supervisor)?;
+    let (records, name) = (Arc::clone(&shared.sources.records), backend.clone());
+    let done = shared.lookups.run(move || records.give_another_try(&name)).await?;
+    let released = done.ok_or_else(|| Problem::not_found("such backend"))?;
+    let released = released.map_err(|error| Problem::conflict("not_released", error, "see what the appliance's health says"))?;
+    tracing::info!(name = by.name, role = %by.role, backend, released, "a backend's quarantine was released");
+    Ok(axum::Json(serde_json::json!({ "released": released })))
+}
+
 /// The number of the piece record that a ledger entry is, as JSON.
 fn result_id_of(entry: &serde_json::Value) -> Option<u64> {
     entry.pointer("/body/piece/result_id").and_then(serde_json::Value::as_u64)

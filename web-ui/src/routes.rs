@@ -46,6 +46,7 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/recalls", post(decisions::recall))
         .route("/recalls/{id}/end", post(decisions::end_recall))
         .route("/complaints", post(decisions::complain))
+        .route("/backends/{name}/quarantine/release", post(decisions::give_another_try))
         .fallback(async || Problem::not_found("such address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this address does not take this method", "see the API's description")

@@ -52,6 +52,11 @@ pub trait Records: Send + Sync {
     fn piece(&self, result_id: u64) -> Option<serde_json::Value>;
     /// The latest record of one serial.
     fn find(&self, serial: &str) -> Option<serde_json::Value>;
+    /// Gives everything that this backend refused for good another try; says how many that is, or why it could not be done.
+    /// `None`: there is no such backend.
+    fn give_another_try(&self, _backend: &str) -> Option<Result<u64, String>> {
+        None
+    }
     /// The serials of these piece records, where they have one.
     fn serials(&self, results: &[ResultRange]) -> Vec<String> {
         let serial = |id| self.piece(id)?.pointer("/body/piece/arrival/serial")?.as_str().map(str::to_owned);

@@ -63,6 +63,8 @@ struct Form {
     graded_at: String,
     record_digest: Digest,
     golden: bool,
+    supersedes: Option<String>,
+    overruled_by: Option<String>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -183,8 +185,10 @@ fn problem_of(item: &Value) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let graded = form.grade.is_some() || form.grade_name.is_some();
-    if !is_uri(&form.id) {
-        Some("id: must be an absolute URI".to_owned())
+    if !is_uri(&form.id) || form.supersedes.as_deref().is_some_and(|id| !is_uri(id)) {
+        Some("id, supersedes: must be absolute URIs".to_owned())
+    } else if form.supersedes.is_some() != form.overruled_by.is_some() {
+        Some("supersedes and overruled_by: go together".to_owned())
     } else if instant(&form.graded_at).is_none() {
         Some("graded_at: must be a date and time with a zone (RFC 3339)".to_owned())
     } else if form.judged == (form.verdict == Verdict::Hold) {

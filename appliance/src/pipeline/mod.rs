@@ -349,8 +349,12 @@ impl Line {
         let keeping = Arc::new(Keeping::default());
         let looks = people::Looks { deliveries: deliveries.clone(), gallery: Arc::clone(&gallery), eyes, keeping: Arc::clone(&keeping) };
         let board = Board::new(settings, clock, Arc::clone(&meter), simulated, looks);
-        let people =
-            People { store: Arc::clone(&store), gallery: Arc::clone(&gallery), artist: show::Artist::new(settings, snapshots.clone()) };
+        let people = People {
+            store: Arc::clone(&store),
+            gallery: Arc::clone(&gallery),
+            artist: show::Artist::new(settings, snapshots.clone()),
+            backends: deliveries.iter().map(|(name, _)| name.clone()).collect(),
+        };
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
         let setup_code = page.as_ref().and_then(|served| served.page.setup_code());
         let address = page.as_ref().map(|served| served.address);

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::host::resident_mib;
 use crate::meter::{Meter, Stage};
+use crate::outbox::Outbox;
 use crate::pipeline::deliver::Delivery;
 use crate::pipeline::keeping::Keeping;
 use crate::pipeline::pictures::Gallery;
@@ -34,6 +35,8 @@ pub struct People {
     pub gallery: Arc<Gallery>,
     /// Who draws the panel.
     pub artist: Artist,
+    /// The backends of this appliance.
+    pub backends: Vec<String>,
 }
 
 impl People {
@@ -44,6 +47,17 @@ impl People {
         let inspection = record.inspection.as_ref()?;
         let camera = (!inspection.views.is_empty()).then(|| Arc::clone(&inspection.camera));
         Some((record.arrival.piece, camera, inspection.image))
+    }
+
+    /// The ledger entry of a piece, and every decision about that piece.
+    fn card(&self, entry: &Entry) -> Option<serde_json::Value> {
+        let mut card = serde_json::to_value(entry).ok()?;
+        let Body::Piece(record) = &entry.body else { return Some(card) };
+        let decisions = self.store.decisions_about(record.result_id).unwrap_or_default();
+        if let (Some(fields), false) = (card.as_object_mut(), decisions.is_empty()) {
+            fields.insert("decisions".to_owned(), serde_json::to_value(decisions).ok()?);
+        }
+        Some(card)
     }
 }
 
@@ -67,16 +81,21 @@ impl Pictures for People {
 
 impl Records for People {
     fn piece(&self, result_id: u64) -> Option<serde_json::Value> {
-        self.store.piece(result_id).ok().flatten().and_then(|entry| card(&entry))
+        self.store.piece(result_id).ok().flatten().and_then(|entry| self.card(&entry))
     }
 
     fn find(&self, serial: &str) -> Option<serde_json::Value> {
-        self.store.find(serial).ok()?.pop().and_then(|entry| card(&entry))
+        self.store.find(serial).ok()?.pop().and_then(|entry| self.card(&entry))
     }
-}
 
-fn card(entry: &Entry) -> Option<serde_json::Value> {
-    serde_json::to_value(entry).ok()
+    fn give_another_try(&self, backend: &str) -> Option<Result<u64, String>> {
+        // Asking for an outbox that is not there would make it.
+        let known = self.backends.iter().any(|known| known == backend);
+        let outbox = known.then(|| self.store.outbox(backend)).transpose().map_err(|error| error.to_string());
+        let numbers = || self.store.quarantined(backend).map(|known| known.into_keys().collect::<Vec<_>>());
+        let release = |outbox: Arc<dyn Outbox>| numbers().and_then(|numbers| outbox.release(&numbers)).map_err(|error| error.to_string());
+        outbox.transpose().map(|outbox| outbox.and_then(release))
+    }
 }
 
 /// What the health of the appliance is made from.

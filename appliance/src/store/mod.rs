@@ -48,6 +48,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use view::{SearchError, View, ViewError};
 use walk::{Fault, Head};
@@ -258,7 +259,8 @@ impl Store {
             images_missing,
         };
         let seen = Mutex::new((ledger.head(), report.ballast));
-        let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen });
+        let decisions = AtomicU64::new(decisions_of(&past));
+        let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen, decisions });
         let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0 });
         Ok((Self { shared, writer, images: Arc::new(images), outboxes: Mutex::default(), past, lock }, report))
     }
@@ -301,6 +303,9 @@ impl Store {
         };
         let head = writer.ledger.head();
         self.follow(&mut writer, entries, &places, head);
+        if let Some(last) = entries.iter().rev().find_map(|entry| shared::decision_number(entry.borrow())) {
+            self.shared.decisions.store(last, Ordering::Relaxed);
+        }
         *lock(&self.shared.seen) = (head, writer.ballast.is_there());
         Ok(head.number)
     }
@@ -405,6 +410,13 @@ impl Store {
     /// The entry of a piece record; `None` if there never was one. A damaged one is an error, never a wrong answer.
     pub fn piece(&self, result_id: u64) -> Result<Option<Entry>, StoreError> {
         self.shared.piece(result_id)
+    }
+
+    /// The decisions about one piece, oldest first; those that are damaged in the ledger are left out.
+    pub fn decisions_about(&self, result_id: u64) -> Result<Vec<Entry>, StoreError> {
+        let ids = self.shared.decisions_about(result_id)?;
+        let whole = ids.into_iter().map(|id| self.shared.decision(id));
+        whole.filter(|read| !matches!(read, Err(StoreError::Ledger(LedgerError::Lost { .. })))).filter_map(Result::transpose).collect()
     }
 
     /// Every piece record with this serial, oldest first.
@@ -535,6 +547,15 @@ fn rebuild(dir: &Path, head: Head, reason: String) -> (Result<View, String>, Vie
             (Err(missing.clone()), ViewReport { missing: Some(missing), ..ViewReport::default() })
         }
     }
+}
+
+/// Number of the last decision before this opening.
+fn decisions_of(past: &Past) -> u64 {
+    let of = |entry: &Entry| match &entry.body {
+        Body::Checkpoint(memory) => Some(memory.decisions.last),
+        _ => shared::decision_number(entry),
+    };
+    past.checkpoint.iter().chain(&past.after).filter_map(of).max().unwrap_or(0)
 }
 
 /// An error and its causes, in one line.

@@ -1,8 +1,9 @@
-//! The outbox of one backend: a cursor over the piece records of the ledger.
+//! The outbox of one backend: two cursors over the ledger, one of piece records and one of decisions.
 //!
-//! Nothing is queued twice: a piece record *is* the parcel, and the backend's standing (cursor, what is settled beyond it, what is
-//! quarantined) says what became of it. Piece records are numbered without gaps from 1, so
-//! `kept = delivered + waiting + quarantined` holds by construction: waiting is the difference.
+//! Nothing is queued twice: an entry *is* the parcel, and the backend's standing (cursors, what is settled beyond them, what is
+//! quarantined, what was released from there) says what became of it. Piece records and decisions are each numbered without gaps
+//! from 1, so `kept = delivered + waiting + quarantined` holds by construction: waiting is the difference. A decision waits until
+//! every piece record before it is settled: nobody is told of the overrule of a piece that they have not heard of.
 //!
 //! Invariants: the cursor never passes a record that is neither delivered nor quarantined; a change counts in memory only after
 //! it is durable, so a crash between the backend's acknowledgement and the change leads to a repeat, never to a loss. A record that
@@ -15,8 +16,10 @@ use super::StoreError;
 use super::ledger::LedgerError;
 use super::shared::{Shared, lock};
 use super::view::{Standing, View, ViewError};
-use crate::outbox::{Outbox, OutboxCounts, OutboxError, Parcel};
+use crate::outbox::{DECISIONS, NamedPiece, Outbox, OutboxCounts, OutboxError, Parcel, name_of};
 use serde::{Deserialize, Serialize};
+use station::decision::Decision;
+use station::record::{Body, Entry};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -103,6 +106,9 @@ impl Parcels {
         while new.ahead.remove(&(new.cursor + 1)) {
             new.cursor += 1;
         }
+        while new.ahead.remove(&(DECISIONS + new.decided + 1)) {
+            new.decided += 1;
+        }
         if new == *old {
             return Ok(());
         }
@@ -116,21 +122,80 @@ impl Parcels {
     }
 
     fn check(&self, result_ids: &[u64]) -> Result<(), OutboxError> {
-        let kept = self.shared.kept_pieces();
-        match result_ids.iter().find(|id| **id == 0 || **id > kept) {
-            Some(id) => Err(self.fail(format!("there is no piece record {id}; the last one is {kept}"))),
+        let (pieces, decisions) = (self.shared.kept_pieces(), self.shared.kept_decisions());
+        let known = |id: u64| (1..=pieces).contains(&id) || id.checked_sub(DECISIONS).is_some_and(|id| (1..=decisions).contains(&id));
+        match result_ids.iter().find(|id| !known(**id)) {
+            Some(id) => Err(self.fail(format!("there is no {}; the last ones are {pieces} and {decisions}", name_of(*id)))),
             None => Ok(()),
         }
     }
 
     /// `None` if the record is damaged.
-    fn parcel(&self, result_id: u64) -> Result<Option<Parcel>, OutboxError> {
-        match self.shared.piece(result_id) {
-            Ok(entry) => Ok(entry.map(|entry| Parcel { result_id, entry: Arc::new(entry) })),
+    fn parcel(&self, number: u64) -> Result<Option<Parcel>, OutboxError> {
+        let Some(decision) = number.checked_sub(DECISIONS) else {
+            return Ok(self.whole(self.shared.piece(number))?.map(|entry| Parcel::piece(number, Arc::new(entry))));
+        };
+        let Some(entry) = self.whole(self.shared.decision(decision))? else { return Ok(None) };
+        let Body::Decided(record) = &entry.body else { return Ok(None) };
+        let (mut about, mut named) = (Vec::new(), Vec::new());
+        if let Some(result_id) = record.decision.result_id() {
+            about.extend(self.whole(self.shared.piece(result_id))?.map(Arc::new));
+            for earlier in self.shared.decisions_about(result_id).map_err(|error| self.fail(error))? {
+                let overrule = self.whole(self.shared.decision(earlier).map(|entry| entry.filter(|_| earlier < decision)))?;
+                about.extend(overrule.filter(is_overrule).map(Arc::new));
+            }
+        }
+        for result_id in record.decision.set().into_iter().flat_map(|set| &set.results).flat_map(|range| range.first..=range.last) {
+            let piece = self.whole(self.shared.piece(result_id))?;
+            let arrival = piece.as_ref().and_then(|entry| if let Body::Piece(piece) = &entry.body { Some(&piece.arrival) } else { None });
+            let (serial, lot) = arrival.map_or((None, 0), |arrival| (arrival.serial.clone(), arrival.lot));
+            named.push(NamedPiece { result_id, serial, lot });
+        }
+        Ok(Some(Parcel { result_id: number, entry: Arc::new(entry), about, named }))
+    }
+
+    fn whole(&self, read: Result<Option<Entry>, StoreError>) -> Result<Option<Entry>, OutboxError> {
+        match read {
             Err(StoreError::Ledger(LedgerError::Lost { .. })) => Ok(None),
-            Err(error) => Err(self.fail(error)),
+            read => read.map_err(|error| self.fail(error)),
         }
     }
+
+    /// Number of the last piece record before a decision; 0 if the decision is damaged, and then it holds up nobody.
+    fn results_before(&self, decision: u64) -> Result<u64, OutboxError> {
+        let entry = self.whole(self.shared.decision(decision))?;
+        Ok(entry.map_or(0, |entry| if let Body::Decided(record) = &entry.body { record.results } else { 0 }))
+    }
+
+    /// The parcels of these numbers, until there are `limit`; what is damaged is quarantined.
+    fn gather(&self, numbers: impl Iterator<Item = u64>, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
+        let (mut parcels, mut damaged) = (Vec::new(), Vec::new());
+        for number in numbers {
+            if parcels.len() >= limit || damaged.len() >= DAMAGED_MAX {
+                break;
+            }
+            match self.parcel(number)? {
+                Some(parcel) => parcels.push(parcel),
+                None => damaged.push(number),
+            }
+        }
+        for number in damaged {
+            let words = format!("not sent: the {} is damaged in the ledger; `jidoka verify` names the place", name_of(number));
+            self.quarantine(number, &words)?;
+        }
+        Ok(parcels)
+    }
+
+    fn standing_for_sure(&self) -> Result<Arc<Standing>, OutboxError> {
+        if self.is_sure.load(Ordering::Relaxed) {
+            return Ok(self.standing());
+        }
+        Err(self.fail("there is no index to tell what was delivered; it comes back when the disk has room"))
+    }
+}
+
+fn is_overrule(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Decided(record) if matches!(record.decision, Decision::Overrule { .. }))
 }
 
 impl Outbox for Parcels {
@@ -139,35 +204,39 @@ impl Outbox for Parcels {
     }
 
     fn next(&self, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
-        if !self.is_sure.load(Ordering::Relaxed) {
-            return Err(self.fail("there is no index to tell what was delivered; it comes back when the disk has room"));
+        let standing = self.standing_for_sure()?;
+        if !standing.again.is_empty() {
+            return self.gather(standing.again.iter().copied(), limit);
         }
-        let (standing, kept) = (self.standing(), self.shared.kept_pieces());
-        if limit == 0 || standing.cursor >= kept {
-            return Ok(Vec::new());
-        }
-        let (mut parcels, mut damaged) = (Vec::new(), Vec::new());
-        for result_id in (standing.cursor + 1..=kept).filter(|id| !standing.ahead.contains(id)) {
-            match self.parcel(result_id)? {
-                Some(parcel) => parcels.push(parcel),
-                None => damaged.push(result_id),
-            }
-            if parcels.len() == limit || damaged.len() == DAMAGED_MAX {
+        // Decisions are rare: the first one that waits decides, and once it may go it goes first.
+        let first = standing.decided + 1;
+        let mut due = Vec::new();
+        for decision in (first..=self.shared.kept_decisions()).filter(|id| !standing.ahead.contains(&(DECISIONS + id))).take(limit) {
+            if self.results_before(decision)? > standing.cursor {
                 break;
             }
+            due.push(DECISIONS + decision);
         }
-        for result_id in damaged {
-            self.quarantine(result_id, "not sent: the piece record is damaged in the ledger; `jidoka verify` names the place")?;
-        }
-        Ok(parcels)
+        let pieces = (standing.cursor + 1..=self.shared.kept_pieces()).filter(|id| !standing.ahead.contains(id));
+        self.gather(due.into_iter().chain(pieces), limit)
+    }
+
+    fn next_from(&self, from: u64, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
+        let standing = self.standing_for_sure()?;
+        let pieces = from.max(standing.cursor + 1)..=self.shared.kept_pieces();
+        self.gather(pieces.filter(|id| !standing.ahead.contains(id)), limit)
+    }
+
+    fn newest(&self) -> u64 {
+        self.shared.kept_pieces()
     }
 
     fn delivered(&self, result_ids: &[u64]) -> Result<(), OutboxError> {
         self.check(result_ids)?;
         self.change(|standing| {
             for id in result_ids {
-                let was_refused = standing.quarantined.remove(id).is_some();
-                let is_new = *id > standing.cursor && standing.ahead.insert(*id);
+                let was_refused = standing.quarantined.remove(id).is_some() || standing.again.remove(id);
+                let is_new = !standing.is_settled(*id) && standing.ahead.insert(*id);
                 standing.delivered += u64::from(was_refused || is_new);
             }
         })
@@ -176,16 +245,30 @@ impl Outbox for Parcels {
     fn quarantine(&self, result_id: u64, words: &str) -> Result<(), OutboxError> {
         self.check(&[result_id])?;
         self.change(|standing| {
-            if result_id > standing.cursor && standing.ahead.insert(result_id) {
+            let is_back = standing.again.remove(&result_id);
+            if is_back || (!standing.is_settled(result_id) && standing.ahead.insert(result_id)) {
                 standing.quarantined.insert(result_id, words.chars().take(WORDS_MAX).collect());
             }
         })
     }
 
+    fn release(&self, result_ids: &[u64]) -> Result<u64, OutboxError> {
+        let mut released = 0;
+        self.change(|standing| {
+            for id in result_ids {
+                if standing.quarantined.remove(id).is_some() {
+                    standing.again.insert(*id);
+                    released += 1;
+                }
+            }
+        })?;
+        Ok(released)
+    }
+
     fn counts(&self) -> OutboxCounts {
         let standing = self.standing();
         let quarantined = standing.quarantined.len().try_into().unwrap_or(u64::MAX);
-        let kept = self.shared.kept_pieces();
+        let kept = self.shared.kept_pieces() + self.shared.kept_decisions();
         let waiting = kept.saturating_sub(standing.delivered + quarantined);
         OutboxCounts { kept, delivered: standing.delivered, waiting, quarantined }
     }
@@ -197,13 +280,21 @@ struct Mark {
     delivered: u64,
     ahead: BTreeSet<u64>,
     quarantined: BTreeMap<u64, String>,
+    #[serde(default)]
+    decided: u64,
+    #[serde(default)]
+    again: BTreeSet<u64>,
 }
 
 /// The highest piece record that any backend has settled, as the marks in `dir` tell: it was kept once.
 pub(super) fn settled_at_least(dir: &Path) -> u64 {
     let files = std::fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten();
     let marks = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "mark"));
-    marks.filter_map(|path| read_mark(&path)).map(|mark| mark.ahead.last().copied().unwrap_or(mark.cursor)).max().unwrap_or(0)
+    marks
+        .filter_map(|path| read_mark(&path))
+        .map(|mark| mark.ahead.range(..DECISIONS).next_back().copied().unwrap_or(mark.cursor))
+        .max()
+        .unwrap_or(0)
 }
 
 const DIR: &str = "outbox";
@@ -218,13 +309,13 @@ fn read_mark(path: &Path) -> Option<Standing> {
     if u32::from_str_radix(crc, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
         return None;
     }
-    let Mark { cursor, delivered, ahead, quarantined } = serde_json::from_str(json).ok()?;
-    Some(Standing { cursor, delivered, ahead, quarantined })
+    let Mark { cursor, delivered, ahead, quarantined, decided, again } = serde_json::from_str(json).ok()?;
+    Some(Standing { cursor, delivered, ahead, quarantined, decided, again })
 }
 
 fn write_mark(path: &Path, standing: &Standing) -> io::Result<()> {
-    let Standing { cursor, delivered, ahead, quarantined } = standing.clone();
-    let json = serde_json::to_string(&Mark { cursor, delivered, ahead, quarantined })?;
+    let Standing { cursor, delivered, ahead, quarantined, decided, again } = standing.clone();
+    let json = serde_json::to_string(&Mark { cursor, delivered, ahead, quarantined, decided, again })?;
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
@@ -236,7 +327,7 @@ fn write_mark(path: &Path, standing: &Standing) -> io::Result<()> {
 }
 
 fn settled(standing: &Standing) -> u64 {
-    standing.cursor + u64::try_from(standing.ahead.len()).unwrap_or(0)
+    standing.cursor + standing.decided + u64::try_from(standing.ahead.len()).unwrap_or(0)
 }
 
 fn is_name(name: &str) -> bool {

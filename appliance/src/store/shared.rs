@@ -8,9 +8,11 @@ use super::read;
 use super::view::{self, View, ViewError};
 use super::walk::Head;
 use super::{LEDGER, StoreError, VIEW};
+use crate::outbox::DECISIONS;
 use station::record::{Body, Entry, EntryNumber};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Damaged places looked at before the whole ledger is read to find a piece record.
@@ -22,6 +24,8 @@ pub struct Shared {
     pub view: RwLock<Result<View, String>>,
     /// Head and ballast as last seen, so that asking never waits for the disk.
     pub seen: Mutex<(Head, bool)>,
+    /// Number of the last decision kept.
+    pub decisions: AtomicU64,
 }
 
 impl Shared {
@@ -107,6 +111,30 @@ impl Shared {
         Ok(EntryNumber(1))
     }
 
+    /// The entry of a decision; `None` if there is none of that number.
+    pub fn decision(&self, decision_id: u64) -> Result<Option<Entry>, StoreError> {
+        if decision_id == 0 || decision_id > self.kept_decisions() {
+            return Ok(None);
+        }
+        // What was damaged when the view was built has no place in it.
+        let Some(place) = self.ask(|view| view.decision(decision_id))? else { return Err(lost(decision_id)) };
+        match read::read_at(&self.ledger_dir(), place) {
+            Ok((entry, _)) if decision_number(&entry) == Some(decision_id) => Ok(Some(entry)),
+            Ok(_) => self.ask(|view| Err(view.wrong(&format_args!("decision {decision_id} lies elsewhere in the ledger")))),
+            Err(LedgerError::Damaged { .. }) => Err(lost(decision_id)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The numbers of the decisions about one piece, oldest first.
+    pub fn decisions_about(&self, result_id: u64) -> Result<Vec<u64>, StoreError> {
+        self.ask(|view| view.decisions_about(result_id))
+    }
+
+    pub fn kept_decisions(&self) -> u64 {
+        self.decisions.load(Ordering::Relaxed)
+    }
+
     pub fn kept_pieces(&self) -> u64 {
         lock(&self.seen).0.pieces
     }
@@ -118,6 +146,15 @@ pub const fn piece_number(entry: &Entry) -> Option<u64> {
         Body::Piece(piece) => Some(piece.result_id),
         _ => None,
     }
+}
+
+/// The number of the decision that an entry is.
+pub fn decision_number(entry: &Entry) -> Option<u64> {
+    if let Body::Decided(record) = &entry.body { Some(record.decision_id) } else { None }
+}
+
+fn lost(decision_id: u64) -> StoreError {
+    LedgerError::Lost { result_id: DECISIONS + decision_id }.into()
 }
 
 /// A poisoned lock only says that another thread panicked; a half-done append is told apart at the next one by its number.

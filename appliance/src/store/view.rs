@@ -14,7 +14,9 @@
 //! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, for every 32nd and the
 //! first in a segment · `p` result_id → PLC piece number, where that does not simply count on · `s` serial, 0, result_id ·
 //! `n` result_id → verdict, unless it is a pass · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
-//! order · `oq` backend, 0, result_id → the backend's words. Those of the rows stand in `view/searched.rs`.
+//! order · `oq` backend, 0, result_id → the backend's words · `og` backend, 0, result_id: released from quarantine ·
+//! `d` decision_id → place · `x` result_id, decision_id: a decision about that one piece. In `oa`, `oq` and `og` a decision has
+//! its number as a parcel. Keys of the rows stand in `view/searched.rs`.
 
 mod searched;
 
@@ -26,6 +28,7 @@ use super::read::{self, Kept};
 use super::rows::Rows;
 use super::segment::Location;
 use super::walk::Head;
+use crate::outbox::DECISIONS;
 use station::piece::PieceId;
 use station::record::{Body, Entry, EntryNumber, PieceRecord};
 use station::units::Digest;
@@ -62,14 +65,25 @@ impl ViewError {
 /// Where one backend stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Every piece record up to this one is delivered or quarantined.
+    /// Every piece record up to this one was delivered or quarantined.
     pub cursor: u64,
+    /// Every decision up to this one was delivered or quarantined.
+    pub decided: u64,
     /// Delivered in all.
     pub delivered: u64,
     /// Settled beyond the cursor.
     pub ahead: BTreeSet<u64>,
     /// Refused for good, with the backend's words.
     pub quarantined: BTreeMap<u64, String>,
+    /// Released from quarantine for another try.
+    pub again: BTreeSet<u64>,
+}
+
+impl Standing {
+    /// True if a parcel lies behind its cursor.
+    pub fn is_settled(&self, number: u64) -> bool {
+        number.checked_sub(DECISIONS).map_or(number <= self.cursor, |decision| decision <= self.decided)
+    }
 }
 
 /// The view. Clones share it.
@@ -197,6 +211,13 @@ impl View {
                     index_piece(batch, piece, starts_segment.then_some(*place).or_else(|| is_indexed(piece.result_id).then_some(*place)));
                     run = Some(index_run(batch, piece, run));
                 }
+                if let Body::Decided(record) = &entry.body {
+                    let id = record.decision_id.to_be_bytes();
+                    batch.insert(key(b"d", &[&id]), &place_bytes(*place));
+                    if let Some(result_id) = record.decision.result_id() {
+                        batch.insert(key(b"x", &[&result_id.to_be_bytes(), &id]), &[]);
+                    }
+                }
             }
             let place = entries.last().map(|(_, place)| *place);
             let parts: [&[u8]; 4] =
@@ -254,6 +275,16 @@ impl View {
         Ok(last.and_then(|(key, place)| Some((be64(&key, 1), place_at(&place, 0)?))))
     }
 
+    /// Where a decision lies.
+    pub fn decision(&self, decision_id: u64) -> Result<Option<Location>, ViewError> {
+        Ok(self.get(&key(b"d", &[&decision_id.to_be_bytes()]))?.and_then(|place| place_at(&place, 0)))
+    }
+
+    /// The decisions about one piece, oldest first.
+    pub fn decisions_about(&self, result_id: u64) -> Result<Vec<u64>, ViewError> {
+        self.result_ids(&key(b"x", &[&result_id.to_be_bytes()]), usize::MAX)
+    }
+
     /// The piece records with this serial, oldest first.
     pub fn with_serial(&self, serial: &str) -> Result<Vec<u64>, ViewError> {
         self.result_ids(&key(b"s", &[serial.as_bytes(), &[0]]), usize::MAX)
@@ -308,7 +339,11 @@ impl View {
             let (key, words) = pair.map_err(|error| self.error("read", &error))?;
             quarantined.insert(be64(&key, key.len().saturating_sub(8)), String::from_utf8_lossy(&words).into_owned());
         }
-        Ok(Some(Standing { cursor: be64(&bytes, 0), delivered: be64(&bytes, 8), ahead: ahead.into_iter().collect(), quarantined }))
+        let again = self.result_ids(&key(b"og", &[backend.as_bytes(), &[0]]), usize::MAX)?.into_iter().collect();
+        let ahead = ahead.into_iter().collect();
+        // A standing of before there were decisions ends after two numbers, and reads as none of them.
+        let [cursor, delivered, decided] = [0, 8, 16].map(|at| be64(&bytes, at));
+        Ok(Some(Standing { cursor, delivered, decided, ahead, quarantined, again }))
     }
 
     /// Where every backend stands.
@@ -327,6 +362,7 @@ impl View {
     /// Replaces `old`, where a backend stood, by `new`. Durable when it returns.
     pub fn settle(&self, backend: &str, old: &Standing, new: &Standing) -> Result<(), ViewError> {
         let ahead = |id: &u64| key(b"oa", &[backend.as_bytes(), &[0], &id.to_be_bytes()]);
+        let again = |id: &u64| key(b"og", &[backend.as_bytes(), &[0], &id.to_be_bytes()]);
         let words = |id: &u64| key(b"oq", &[backend.as_bytes(), &[0], &id.to_be_bytes()]);
         self.write("written", |batch| {
             old.ahead.difference(&new.ahead).for_each(|id| batch.remove(ahead(id)));
@@ -335,7 +371,10 @@ impl View {
             for (id, said) in new.quarantined.iter().filter(|(id, _)| !old.quarantined.contains_key(id)) {
                 batch.insert(words(id), said.as_bytes());
             }
-            batch.insert(key(b"oc", &[backend.as_bytes()]), [new.cursor.to_be_bytes(), new.delivered.to_be_bytes()].concat());
+            old.again.difference(&new.again).for_each(|id| batch.remove(again(id)));
+            new.again.difference(&old.again).for_each(|id| batch.insert(again(id), &[]));
+            let numbers = [new.cursor, new.delivered, new.decided].map(u64::to_be_bytes);
+            batch.insert(key(b"oc", &[backend.as_bytes()]), numbers.concat());
         })?;
         self.sync()
     }

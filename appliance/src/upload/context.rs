@@ -31,6 +31,9 @@ pub enum MappingError {
     /// The entry tells of something else than a piece.
     #[error("entry {0} is not a piece record")]
     NotAPiece(u64),
+    /// A decision about a piece whose record is damaged in the ledger.
+    #[error("entry {0} is about a piece whose record cannot be read")]
+    NoPiece(u64),
     /// The clock was so wrong that the time has no name.
     #[error("entry {entry}: wall time of {micros} µs is not a date")]
     NoDate {
@@ -136,6 +139,11 @@ impl Standing {
 /// The digest of an entry, by which everything about it is named.
 pub(crate) fn digest_of(entry: &Entry) -> Result<Digest, EntryError> {
     Ok(Entry::digest(entry.previous, &entry.to_bytes()?))
+}
+
+/// The name under which a backend knows what this decision put in a record's place.
+pub(crate) fn decision_id(identity: &Identity, digest: Digest) -> String {
+    uri::uuid(&[b"jidoka decision", identity.line.as_bytes(), identity.station.as_bytes(), identity.sgln.as_bytes(), &digest.0])
 }
 
 /// The name under which a backend knows this record: the same record always gets the same one.

@@ -110,6 +110,18 @@ impl Course {
         size.max(1)
     }
 
+    /// How many events or grades it may have; a parcel may need several.
+    #[must_use]
+    pub fn items_max(&self) -> usize {
+        self.limits.events.unwrap_or(usize::MAX)
+    }
+
+    /// True while a batch that was refused is taken apart.
+    #[must_use]
+    pub const fn is_searching(&self) -> bool {
+        self.suspects > 0
+    }
+
     /// How many bytes it may have.
     #[must_use]
     pub fn bytes_max(&self) -> usize {

@@ -9,14 +9,17 @@
 //! `disposition` sees a piece that is not conformant; one that follows the piece further sees it unavailable until a person
 //! unsets that; one that knows our terms sees that it was never judged; and the sensor list carries `ERROR_CONDITION`.
 //!
-//! Invariants: `conformant` is written only for a pass that an inspection stands behind; the same record gives the same event
+//! What people decided later is in `decided`.
+//!
+//! Invariants: `conformant` is written only for a pass that an inspection, or a person who overruled it, stands behind; the same record gives the same event
 //! with the same `eventID`; a stale or bad reading is named without its value.
 
 use crate::upload::context::{Context, MappingError, Standing, digest_of, event_id};
 use crate::upload::measure::{Measure, measure};
 use crate::upload::uri;
 use serde::Serialize;
-use station::inspection::{Inspection, MissReason};
+use station::inspection::{CameraView, Inspection, MissReason, ModelRef};
+use station::judge::defects;
 use station::reading::{Quality, Reading};
 use station::recipe::Source;
 use station::record::{Body, ChartPoint, Entry, PieceRecord};
@@ -41,6 +44,9 @@ pub struct Event {
     pub event_id: String,
     /// When the verdict was given, RFC 3339 with offset.
     pub event_time: String,
+    /// Declares that the event of this name was wrong, and which ones are right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_declaration: Option<ErrorDeclaration>,
     /// The plant's offset, `+08:00`.
     pub event_time_zone_offset: String,
     /// The piece, if it has a name of its own; else empty.
@@ -50,23 +56,41 @@ pub struct Event {
     pub quantity_list: Vec<Quantity>,
     /// Always `OBSERVE`.
     pub action: &'static str,
-    /// Always `inspecting`.
+    /// `inspecting`; of a decision about a set `holding` or `other`.
     pub biz_step: &'static str,
-    /// `conformant` or `non_conformant`.
-    pub disposition: Disposition,
+    /// How it stands with the piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<Disposition>,
     /// What stays with the piece until a person unsets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_disposition: Option<PersistentDisposition>,
     /// Where.
     pub read_point: Place,
-    /// The inspection result this event tells of.
+    /// The inspection result this event tells of, and the order it belongs to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub biz_transaction_list: Vec<BizTransaction>,
     /// What was measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sensor_element_list: Vec<SensorElement>,
-    /// Our own terms.
+    /// Our own terms of a piece.
     #[serde(flatten)]
-    pub terms: Terms,
+    pub terms: Option<Terms>,
+    /// Our own terms of a decision.
+    #[serde(rename = "jidoka:decision", skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decided>,
+}
+
+/// That an event was wrong (EPCIS 2.0 §7.4.1.3). The rest of the event that carries it is the wrong one, as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorDeclaration {
+    /// When that was found.
+    pub declaration_time: String,
+    /// CBV error reason; here always `incorrect_data`.
+    pub reason: &'static str,
+    /// The events that are right.
+    #[serde(rename = "correctiveEventIDs")]
+    pub corrective_event_ids: Vec<String>,
 }
 
 /// The CBV dispositions in use here.
@@ -79,13 +103,23 @@ pub enum Disposition {
     NonConformant,
     /// Not to be used.
     Unavailable,
+    /// In quarantine by a person's decision.
+    NonSellableOther,
+    /// It must come back.
+    Recalled,
+    /// Somebody complained of it.
+    Unknown,
 }
 
 /// Dispositions that outlast the event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PersistentDisposition {
     /// Those that begin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<Disposition>,
+    /// Those that end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<Disposition>,
 }
 
 /// Some of a class.
@@ -94,8 +128,9 @@ pub struct PersistentDisposition {
 pub struct Quantity {
     /// The class, an LGTIN.
     pub epc_class: String,
-    /// How many.
-    pub quantity: u32,
+    /// How many; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<u32>,
 }
 
 /// A place by its name.
@@ -163,6 +198,12 @@ pub struct SensorReport {
     /// The value in `uom`; absent if there is none to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Mean of a subgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_value: Option<f64>,
+    /// Standard deviation within that subgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s_dev: Option<f64>,
     /// In words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub string_value: Option<String>,
@@ -253,7 +294,50 @@ pub struct Terms {
     pub golden: bool,
 }
 
-/// The event of a parcel's entry.
+/// What a person decided, in our own terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// Number of the decision at its station.
+    #[serde(rename = "jidoka:decisionId")]
+    pub decision_id: u64,
+    /// `overrule`, `hold`, `release_hold`, `recall`, `end_recall` or `complaint`.
+    #[serde(rename = "jidoka:what")]
+    pub what: &'static str,
+    /// Who.
+    #[serde(rename = "jidoka:by")]
+    pub by: String,
+    /// Why, or what was complained of.
+    #[serde(rename = "jidoka:reason")]
+    pub reason: String,
+    /// Name of the recall.
+    #[serde(rename = "jidoka:name", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How its pieces were found.
+    #[serde(rename = "jidoka:criteria", skip_serializing_if = "Option::is_none")]
+    pub criteria: Option<String>,
+    /// The hold or recall that ends.
+    #[serde(rename = "jidoka:ends", skip_serializing_if = "Option::is_none")]
+    pub ends: Option<u64>,
+    /// Digest of the ledger entry.
+    #[serde(rename = "jidoka:recordDigest")]
+    pub record_digest: Digest,
+}
+
+/// What stays with a piece of this verdict until a person unsets it.
+pub(crate) const fn lasting(verdict: Verdict) -> Option<Disposition> {
+    match verdict {
+        Verdict::Pass => None,
+        Verdict::Reject => Some(Disposition::NonConformant),
+        Verdict::Hold => Some(Disposition::Unavailable),
+    }
+}
+
+/// What the disposition of a verdict is.
+pub(crate) const fn disposition(verdict: Verdict) -> Disposition {
+    if matches!(verdict, Verdict::Pass) { Disposition::Conformant } else { Disposition::NonConformant }
+}
+
+/// The event of a piece record.
 pub fn event_of(entry: &Entry, context: &Context) -> Result<Event, MappingError> {
     match &entry.body {
         Body::Piece(piece) => event(entry, piece, context),
@@ -266,11 +350,6 @@ pub fn event(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Ev
     let digest = digest_of(entry)?;
     let (event_time, event_time_zone_offset) = context.time(entry.number.0, entry.at)?;
     let standing = Standing::of(piece);
-    let (disposition, persistent) = match standing.verdict {
-        Verdict::Pass => (Disposition::Conformant, None),
-        Verdict::Reject => (Disposition::NonConformant, Some(Disposition::NonConformant)),
-        Verdict::Hold => (Disposition::NonConformant, Some(Disposition::Unavailable)),
-    };
     let (epc_list, quantity_list) = what(piece, context);
     let result = uri::of_station(&context.identity, "result", &[&piece.result_id.to_string()]);
     Ok(Event {
@@ -282,25 +361,35 @@ pub fn event(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Ev
         quantity_list,
         action: "OBSERVE",
         biz_step: "inspecting",
-        disposition,
-        persistent_disposition: persistent.map(|kind| PersistentDisposition { set: vec![kind] }),
+        disposition: Some(disposition(standing.verdict)),
+        persistent_disposition: lasting(standing.verdict).map(|kind| PersistentDisposition { set: vec![kind], unset: Vec::new() }),
         read_point: Place { id: uri::read_point(&context.identity) },
-        biz_transaction_list: vec![BizTransaction { kind: "testres", biz_transaction: result }],
+        biz_transaction_list: transactions(piece, result),
         sensor_element_list: sensors(entry, piece, context)?,
-        terms: terms(piece, context, standing, digest),
+        terms: Some(terms(piece, context, standing, digest)),
+        error_declaration: None,
+        decision: None,
     })
+}
+
+/// The tag under which a PLC tells the order that a piece belongs to, as text.
+pub const ORDER_TAG: &str = "order";
+
+fn transactions(piece: &PieceRecord, result: String) -> Vec<BizTransaction> {
+    let good = |reading: &&Reading| &*reading.tag == ORDER_TAG && reading.quality == Quality::Good;
+    let text = piece.readings.iter().find(good).and_then(|reading| reading.text.as_deref());
+    let order = text.map(str::trim).filter(|text| !text.is_empty());
+    let order = order.map(|order| BizTransaction { kind: "prodorder", biz_transaction: uri::order(order) });
+    std::iter::once(BizTransaction { kind: "testres", biz_transaction: result }).chain(order).collect()
 }
 
 /// SGTIN if the serial is known and GS1 can write it; else LGTIN if only the lot is known; else a name of ours.
 fn what(piece: &PieceRecord, context: &Context) -> (Vec<String>, Vec<Quantity>) {
     let base = &context.identity.sgtin_base;
     match &piece.arrival.serial {
-        Some(serial) => {
-            let name = uri::sgtin(base, serial).unwrap_or_else(|| uri::ours("serial", &[&context.recipe.product, serial]));
-            (vec![name], Vec::new())
-        }
+        Some(serial) => (vec![uri::serial(&context.identity, &context.recipe.product, serial)], Vec::new()),
         None => match uri::lgtin(base, piece.arrival.lot) {
-            Some(epc_class) => (Vec::new(), vec![Quantity { epc_class, quantity: 1 }]),
+            Some(epc_class) => (Vec::new(), vec![Quantity { epc_class, quantity: Some(1) }]),
             None => (vec![uri::of_station(&context.identity, "piece", &[&piece.result_id.to_string()])], Vec::new()),
         },
     }
@@ -332,6 +421,10 @@ fn sensors(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Vec<
     let mut elements = Vec::new();
     if let Some(inspection) = &piece.inspection {
         elements.push(looked(inspection, piece, context, seen_at.clone(), rules.clone()));
+        // The first element is the camera with the worst defect; each other camera of the frame set has one of its own.
+        for (index, view) in inspection.views.iter().enumerate().filter(|(_, view)| view.camera != inspection.camera) {
+            elements.push(looked_too(inspection, (index, view), context, seen_at.clone(), rules.clone()));
+        }
     }
     if !Standing::of(piece).judged {
         elements.push(not_looked(piece, context, seen_at, rules));
@@ -356,7 +449,6 @@ fn sensors(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Vec<
 
 /// The camera's element: how many defects, in all and by class.
 fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time: String, rules: String) -> SensorElement {
-    let model = &inspection.model;
     let counts: Vec<(String, u16, f32)> = piece
         .judgement
         .reasons
@@ -380,14 +472,31 @@ fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time:
         score: Some(score),
         ..SensorReport::default()
     }));
-    let sensor_metadata = SensorMetadata {
+    let sensor_metadata = camera(&inspection.camera, inspection.image, &inspection.model, context, time, rules);
+    SensorElement { sensor_metadata, sensor_report }
+}
+
+/// Another camera of the frame set: its picture, its model, and how many of the defects it saw.
+fn looked_too(inspection: &Inspection, view: (usize, &CameraView), context: &Context, time: String, rules: String) -> SensorElement {
+    let (index, view) = view;
+    let own = defects(&context.recipe, inspection).filter(|finding| usize::from(finding.camera) == index).count();
+    let report = SensorReport {
+        kind: "Count",
+        value: Some(f64::from(u32::try_from(own).unwrap_or(u32::MAX))),
+        characteristic: Some("defects".to_owned()),
+        ..SensorReport::default()
+    };
+    SensorElement { sensor_metadata: camera(&view.camera, view.image, &view.model, context, time, rules), sensor_report: vec![report] }
+}
+
+fn camera(name: &str, image: Digest, model: &ModelRef, context: &Context, time: String, rules: String) -> SensorMetadata {
+    SensorMetadata {
         time: Some(time),
-        device_id: Some(uri::of_station(&context.identity, "camera", &[&inspection.camera])),
-        raw_data: Some(uri::image(inspection.image)),
+        device_id: Some(uri::of_station(&context.identity, "camera", &[name])),
+        raw_data: Some(uri::image(image)),
         data_processing_method: Some(uri::ours("model", &[&model.package, "sha-256", &model.weights.to_string()])),
         biz_rules: Some(rules),
-    };
-    SensorElement { sensor_metadata, sensor_report }
+    }
 }
 
 /// Nobody judged it: the station says so where a reader expects the camera.
@@ -439,8 +548,13 @@ fn point_report(point: &ChartPoint, context: &Context) -> SensorReport {
         Some(Source::RejectShare { .. } | Source::DefectsPerPiece { .. }) | None => "",
     };
     let Measure { kind, uom } = measure(unit);
+    let subgroup = match characteristic.map(|known| &known.source) {
+        Some(Source::Averages { .. }) => Some(point.value).filter(|value| value.is_finite()),
+        _ => None,
+    };
     SensorReport {
         kind,
+        mean_value: subgroup,
         exception: (!point.signals.is_empty()).then_some("ALARM_CONDITION"),
         value: point.value.is_finite().then_some(point.value),
         uom,

@@ -3,15 +3,16 @@
 //! Invariant: the body depends on the records alone, so that the same `Idempotency-Key` always comes with the same body.
 
 use crate::outbox::Parcel;
-use crate::upload::context::{Context, Contexts, MappingError, Standing, digest_of, event_id};
+use crate::upload::context::{Context, Contexts, MappingError, Standing, decision_id, digest_of, event_id};
 use crate::upload::http::Wire;
 use crate::upload::outcome::{self, Limits, Outcome};
-use crate::upload::pack::{Package, Protocol, fit};
+use crate::upload::pack::{Package, Protocol, Room, fit};
 use crate::upload::uri;
 use serde::Serialize;
+use station::decision::Decision;
 use station::record::{Body, Entry};
 use station::units::{Digest, Timestamp};
-use station::verdict::Reason;
+use station::verdict::{Reason, Verdict};
 
 /// Some graded pieces.
 #[derive(Debug, Serialize)]
@@ -62,6 +63,12 @@ pub struct PieceGrade {
     pub record_digest: Digest,
     /// A challenge piece, not product.
     pub golden: bool,
+    /// The grade that this one takes the place of: a person overruled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
+    /// Who overruled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overruled_by: Option<String>,
 }
 
 /// The grade that a ledger entry tells of.
@@ -95,6 +102,52 @@ pub fn grade_of(entry: &Entry, context: &Context) -> Result<PieceGrade, MappingE
         graded_at: context.time(entry.number.0, entry.at)?.0,
         record_digest,
         golden: piece.arrival.golden,
+        supersedes: None,
+        overruled_by: None,
+    })
+}
+
+/// The grades that a parcel tells of: one for a piece record, one for an overrule. A hold, a recall and a complaint are no
+/// grades: this backend has no word for them, and they are settled without being sent.
+pub fn grades_of(parcel: &Parcel, contexts: &Contexts) -> Result<Vec<PieceGrade>, MappingError> {
+    let entry = &parcel.entry;
+    match &entry.body {
+        Body::Decided(record) if matches!(record.decision, Decision::Overrule { .. }) => {
+            overruled(parcel, contexts).map(|grade| vec![grade])
+        }
+        Body::Decided(_) => Ok(Vec::new()),
+        _ => Ok(vec![grade_of(entry, contexts.at(entry.number))?]),
+    }
+}
+
+/// The piece's grade once more, as a person decided it.
+fn overruled(parcel: &Parcel, contexts: &Contexts) -> Result<PieceGrade, MappingError> {
+    let entry = &parcel.entry;
+    let (Body::Decided(record), [piece, earlier @ ..]) = (&entry.body, parcel.about.as_slice()) else {
+        return Err(MappingError::NotAPiece(entry.number.0));
+    };
+    let Decision::Overrule { verdict, grade, .. } = record.decision else { return Err(MappingError::NotAPiece(entry.number.0)) };
+    let context = contexts.at(piece.number);
+    let before = grade_of(piece, context)?;
+    let supersedes = match earlier.last() {
+        Some(overrule) => decision_id(&contexts.at(overrule.number).identity, digest_of(overrule)?),
+        None => before.id.clone(),
+    };
+    let record_digest = digest_of(entry)?;
+    let judged = verdict != Verdict::Hold;
+    let grade = Some(grade).filter(|grade| judged && *grade != 0);
+    Ok(PieceGrade {
+        id: decision_id(&contexts.at(entry.number).identity, record_digest),
+        verdict: verdict.name(),
+        judged,
+        grade,
+        grade_name: grade.map(|grade| context.recipe.rubric.name(grade)),
+        reasons: vec![record.reason.clone()],
+        graded_at: context.time(entry.number.0, entry.at)?.0,
+        record_digest,
+        supersedes: Some(supersedes),
+        overruled_by: Some(record.by.name().to_owned()),
+        ..before
     })
 }
 
@@ -107,15 +160,9 @@ impl Protocol for Grading {
         Ok(Limits::default())
     }
 
-    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, _now: Timestamp, bytes_max: usize) -> Package {
+    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, _now: Timestamp, room: Room) -> Package {
         let name = |grade: &PieceGrade| grade.id.clone();
-        fit(
-            parcels,
-            bytes_max,
-            |entry| grade_of(entry, contexts.at(entry.number)),
-            name,
-            |_, grades| serde_json::to_vec(&GradeBatch { grades }),
-        )
+        fit(parcels, room, |parcel| grades_of(parcel, contexts), name, |_, grades| serde_json::to_vec(&GradeBatch { grades }))
     }
 
     fn offer(&self, wire: &Wire, package: &Package) -> Outcome {
@@ -130,7 +177,7 @@ impl Protocol for Grading {
     }
 
     fn look_up(&self, wire: &Wire, package: &Package) -> Outcome {
-        let name = package.names.first().map_or("", String::as_str);
+        let name = package.names.last().map_or("", String::as_str);
         outcome::of_lookup(&wire.send("GET", &format!("/grades/{name}"), &[("accept", "application/json")], None))
     }
 }

@@ -1,4 +1,4 @@
-//! Delivery of piece records to the backends: at least once on the wire, exactly once in the backend.
+//! Delivery of piece records and decisions to the backends: at least once on the wire, exactly once in the backend.
 //!
 //! ```text
 //!            outbox.next ──► pack ──► offer ──► accepted ──► ask ──► stored ──► outbox.delivered
@@ -12,6 +12,7 @@
 
 pub mod context;
 pub mod course;
+pub mod decided;
 pub mod epcis;
 pub mod grade;
 pub mod http;
@@ -29,11 +30,11 @@ mod tests;
 pub use context::{Context, Contexts};
 pub use http::{Token, WireSettingsError};
 
-use crate::outbox::{Outbox, OutboxError};
+use crate::outbox::{Outbox, OutboxError, Parcel, name_of};
 use course::{Course, Move, Sent, Trouble};
 use http::Wire;
 use outcome::Outcome;
-use pack::{Package, Protocol};
+use pack::{Package, Protocol, Room};
 use serde::Serialize;
 use station::units::Timestamp;
 use std::time::Duration;
@@ -84,7 +85,7 @@ impl UploadSettings {
 pub enum Step {
     /// This many parcels are acknowledged. Call again at once.
     Delivered(usize),
-    /// This parcel was refused for good. Call again at once.
+    /// The parcel of this number was refused for good. Call again at once.
     Quarantined(u64),
     /// One exchange further. Call again at once.
     Again,
@@ -131,6 +132,10 @@ pub struct Uploader {
     in_flight: Option<Flight>,
     not_before_micros: u64,
     status: UploadStatus,
+    /// Piece records from this one on are live: they go before the backlog of an outage. `None`: there is no backlog.
+    live_from: Option<u64>,
+    /// The last batch was of live records.
+    live: bool,
 }
 
 /// A package the backend has taken but not yet stored.
@@ -156,7 +161,18 @@ impl Uploader {
         let wire = Wire::new(&settings.address, settings.token.as_ref(), settings.roots_pem.as_deref(), settings.time_limit)?;
         let course = Course::new(settings.batch_max, settings.pause_min, settings.pause_max, settings.seed);
         let status = UploadStatus { batch: course.batch(), ..UploadStatus::default() };
-        Ok(Self { protocol, wire, contexts, course, discovered: false, in_flight: None, not_before_micros: 0, status })
+        Ok(Self {
+            protocol,
+            wire,
+            contexts,
+            course,
+            discovered: false,
+            in_flight: None,
+            not_before_micros: 0,
+            status,
+            live_from: None,
+            live: false,
+        })
     }
 
     /// Where it stands.
@@ -190,6 +206,8 @@ impl Uploader {
             }
             return match self.protocol.discover(&self.wire) {
                 Ok(limits) => {
+                    // Before the start, or while nothing was taken, a backlog may have grown.
+                    self.live_from = Some(outbox.newest() + 1);
                     self.course.announced(limits);
                     self.discovered = true;
                     Ok(Step::Again)
@@ -197,14 +215,34 @@ impl Uploader {
                 Err(outcome) => self.settle(outcome, Package::default(), None, outbox, now),
             };
         }
-        let parcels = outbox.next(self.course.batch())?;
+        let parcels = self.due(outbox)?;
         let Some(oldest) = parcels.first() else { return Ok(Step::Idle) };
-        let package = self.protocol.pack(&parcels, &self.contexts, now, self.course.bytes_max());
+        let room = Room { bytes: self.course.bytes_max(), items: self.course.items_max() };
+        let package = self.protocol.pack(&parcels, &self.contexts, now, room);
         if let Some(why) = &package.unspeakable {
             return self.quarantine(oldest.result_id, &format!("cannot be told to this backend: {why}"), outbox, now);
         }
+        if package.names.is_empty() {
+            // Nothing that this backend has a word for.
+            return self.deliver(package.result_ids, outbox, now);
+        }
         let outcome = self.protocol.offer(&self.wire, &package);
         self.settle(outcome, package, None, outbox, now)
+    }
+
+    /// The next batch: what was recorded since the backend was last found to take records, then the backlog. While poison is
+    /// looked for, the batches stay those of one of the two, so that halves are halves of the same.
+    fn due(&mut self, outbox: &dyn Outbox) -> Result<Vec<Parcel>, OutboxError> {
+        let size = self.course.batch();
+        if let Some(from) = self.live_from.filter(|_| self.live || !self.course.is_searching()) {
+            let parcels = outbox.next_from(from, size)?;
+            self.live = !parcels.is_empty();
+            if self.live {
+                return Ok(parcels);
+            }
+        }
+        self.live = false;
+        outbox.next(size)
     }
 
     /// Draws the consequence of an outcome; `job` is the one that was asked about, and since when it runs.
@@ -264,7 +302,12 @@ impl Uploader {
     fn quarantine(&mut self, result_id: u64, words: &str, outbox: &dyn Outbox, now: Timestamp) -> Result<Step, OutboxError> {
         outbox.quarantine(result_id, words)?;
         self.status.trouble = None;
-        tracing::error!(backend = outbox.backend(), result_id, words, "a record was refused for good and is kept in quarantine");
+        tracing::error!(
+            backend = outbox.backend(),
+            parcel = name_of(result_id),
+            words,
+            "a record was refused for good and is kept in quarantine"
+        );
         if let Some(pause) = self.course.quarantined() {
             let words = format!("the backend refuses one record after the other, last: {words}");
             self.hold_back(Trouble { words, alarm: true, pause, keep_job: false }, now);

@@ -7,7 +7,6 @@ use crate::outbox::Parcel;
 use crate::upload::context::{Contexts, MappingError};
 use crate::upload::http::Wire;
 use crate::upload::outcome::{Limits, Outcome};
-use station::record::Entry;
 use station::units::Timestamp;
 
 /// One request's worth of parcels.
@@ -15,7 +14,7 @@ use station::units::Timestamp;
 pub(crate) struct Package {
     /// The parcels in it.
     pub result_ids: Vec<u64>,
-    /// Their names at the backend.
+    /// The names at the backend of what is told of them; empty if the backend has no word for any of it.
     pub names: Vec<String>,
     /// The request's body.
     pub body: Vec<u8>,
@@ -23,12 +22,21 @@ pub(crate) struct Package {
     pub unspeakable: Option<String>,
 }
 
+/// How much goes into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes of the body.
+    pub bytes: usize,
+    /// Events or grades; a parcel may need several.
+    pub items: usize,
+}
+
 /// How one kind of backend is spoken to. One exchange per call.
 pub(crate) trait Protocol: Send + std::fmt::Debug {
     /// Limits, before the first batch and after every trouble.
     fn discover(&self, wire: &Wire) -> Result<Limits, Outcome>;
-    /// Parcels to a request body of at most `bytes_max`.
-    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, now: Timestamp, bytes_max: usize) -> Package;
+    /// Parcels to a request.
+    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, now: Timestamp, room: Room) -> Package;
     /// Sends a package.
     fn offer(&self, wire: &Wire, package: &Package) -> Outcome;
     /// Asks about a package that was taken but not yet stored.
@@ -40,31 +48,35 @@ pub(crate) trait Protocol: Send + std::fmt::Debug {
 /// Describes parcels until one cannot be described, then takes half until the body fits.
 pub(crate) fn fit<T>(
     parcels: &[Parcel],
-    bytes_max: usize,
-    describe: impl Fn(&Entry) -> Result<T, MappingError>,
+    room: Room,
+    describe: impl Fn(&Parcel) -> Result<Vec<T>, MappingError>,
     name: impl Fn(&T) -> String,
     write: impl Fn(&[Parcel], &[T]) -> Result<Vec<u8>, serde_json::Error>,
 ) -> Package {
     let unspeakable = |why: &dyn std::fmt::Display| Package { unspeakable: Some(why.to_string()), ..Package::default() };
-    let mut items = Vec::with_capacity(parcels.len());
+    // How many items belong to the parcels up to each one.
+    let (mut items, mut ends) = (Vec::with_capacity(parcels.len()), Vec::with_capacity(parcels.len()));
     for parcel in parcels {
-        match describe(&parcel.entry) {
-            Ok(item) => items.push(item),
-            Err(error) if items.is_empty() => return unspeakable(&error),
+        match describe(parcel) {
+            Ok(described) if !ends.is_empty() && items.len() + described.len() > room.items => break,
+            Ok(described) => items.extend(described),
+            Err(error) if ends.is_empty() => return unspeakable(&error),
             Err(_) => break,
         }
+        ends.push(items.len());
     }
+    let mut count = ends.len();
     loop {
-        let taken = &parcels[..items.len()];
-        let body = match write(taken, &items) {
+        let (taken, items) = (&parcels[..count], &items[..count.checked_sub(1).map_or(0, |last| ends[last])]);
+        let body = match write(taken, items) {
             Ok(body) => body,
-            Err(error) if items.len() <= 1 => return unspeakable(&error),
+            Err(error) if count <= 1 => return unspeakable(&error),
             Err(_) => Vec::new(),
         };
-        if items.len() <= 1 || (!body.is_empty() && body.len() <= bytes_max) {
+        if count <= 1 || (!body.is_empty() && body.len() <= room.bytes) {
             let result_ids = taken.iter().map(|parcel| parcel.result_id).collect();
             return Package { result_ids, names: items.iter().map(name).collect(), body, unspeakable: None };
         }
-        items.truncate(items.len() / 2);
+        count /= 2;
     }
 }

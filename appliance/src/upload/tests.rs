@@ -3,7 +3,7 @@
 use super::fixture::{entry, mixed, started};
 use super::*;
 use crate::backend::{Backend, BackendSettings, Misbehaviour};
-use crate::outbox::{OutboxCounts, Parcel};
+use crate::outbox::{DECISIONS, OutboxCounts, Parcel};
 use jiff::tz::{Offset, TimeZone};
 use station::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ struct Shelves {
     waiting: BTreeMap<u64, Parcel>,
     delivered: BTreeSet<u64>,
     quarantined: BTreeMap<u64, String>,
+    refused: BTreeMap<u64, Parcel>,
 }
 
 /// An outbox in memory that insists on its own law at every change.
@@ -53,6 +54,26 @@ impl Outbox for MemoryOutbox {
         Ok(self.shelves.lock().unwrap().waiting.values().take(limit).cloned().collect())
     }
 
+    fn next_from(&self, from: u64, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
+        Ok(self.shelves.lock().unwrap().waiting.range(from..DECISIONS).take(limit).map(|(_, parcel)| parcel.clone()).collect())
+    }
+
+    fn newest(&self) -> u64 {
+        let shelves = self.shelves.lock().unwrap();
+        let settled = shelves.delivered.iter().chain(shelves.quarantined.keys());
+        shelves.waiting.keys().chain(settled).copied().filter(|number| *number < DECISIONS).max().unwrap_or(0)
+    }
+
+    fn release(&self, result_ids: &[u64]) -> Result<u64, OutboxError> {
+        let mut shelves = self.shelves.lock().unwrap();
+        for id in result_ids {
+            shelves.quarantined.remove(id).unwrap();
+            let parcel = shelves.refused.remove(id).unwrap();
+            shelves.waiting.insert(*id, parcel);
+        }
+        Ok(u64::try_from(result_ids.len()).unwrap())
+    }
+
     fn delivered(&self, result_ids: &[u64]) -> Result<(), OutboxError> {
         let mut shelves = self.shelves.lock().unwrap();
         for id in result_ids {
@@ -64,7 +85,8 @@ impl Outbox for MemoryOutbox {
 
     fn quarantine(&self, result_id: u64, words: &str) -> Result<(), OutboxError> {
         let mut shelves = self.shelves.lock().unwrap();
-        assert!(shelves.waiting.remove(&result_id).is_some(), "{result_id} quarantined, but not waiting");
+        let parcel = shelves.waiting.remove(&result_id).unwrap_or_else(|| panic!("{result_id} quarantined, but not waiting"));
+        shelves.refused.insert(result_id, parcel);
         shelves.quarantined.insert(result_id, words.to_owned());
         Ok(())
     }
@@ -80,7 +102,7 @@ impl Outbox for MemoryOutbox {
 }
 
 fn parcel(result_id: u64, piece: station::record::PieceRecord) -> Parcel {
-    Parcel { result_id, entry: Arc::new(entry(piece)) }
+    Parcel::piece(result_id, Arc::new(entry(piece)))
 }
 
 /// The backend behind a real socket, in a runtime of its own.
@@ -359,7 +381,7 @@ fn a_record_that_waited_over_a_change_of_recipe_still_says_what_it_said() {
     let after = super::fixture::piece(60, station::verdict::Verdict::Reject);
     let reasons = |piece| {
         let entry = entry(piece);
-        epcis::event_of(&entry, contexts.at(entry.number)).unwrap().terms.reasons
+        epcis::event_of(&entry, contexts.at(entry.number)).unwrap().terms.unwrap().reasons
     };
     assert_eq!((reasons(before), reasons(after)), (vec!["short ×2 (0.93)".to_owned()], vec!["scratch ×2 (0.93)".to_owned()]));
 }

@@ -4,10 +4,11 @@
 
 use crate::outbox::Parcel;
 use crate::upload::context::Contexts;
-use crate::upload::epcis::{Document, event_of};
+use crate::upload::decided::events_of;
+use crate::upload::epcis::Document;
 use crate::upload::http::{NoAnswer, Reply, Wire};
 use crate::upload::outcome::{self, Limits, Outcome};
-use crate::upload::pack::{Package, Protocol, fit};
+use crate::upload::pack::{Package, Protocol, Room, fit};
 use station::units::Timestamp;
 
 /// What every request of the capture interface carries.
@@ -22,12 +23,12 @@ impl Protocol for Traceability {
         outcome::of_discovery(&wire.send("OPTIONS", "/capture", &GS1_HEADERS, None))
     }
 
-    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, now: Timestamp, bytes_max: usize) -> Package {
+    fn pack(&self, parcels: &[Parcel], contexts: &Contexts, now: Timestamp, room: Room) -> Package {
         let name = |event: &crate::upload::epcis::Event| event.event_id.clone();
         fit(
             parcels,
-            bytes_max,
-            |entry| event_of(entry, contexts.at(entry.number)),
+            room,
+            |parcel| events_of(parcel, contexts),
             name,
             |parcels, events| {
                 let made_at = parcels.first().and_then(|first| contexts.at(first.entry.number).time(0, now).ok());
@@ -52,7 +53,7 @@ impl Protocol for Traceability {
     }
 
     fn look_up(&self, wire: &Wire, package: &Package) -> Outcome {
-        let answer: Result<Reply, NoAnswer> = match package.names.first() {
+        let answer: Result<Reply, NoAnswer> = match package.names.last() {
             Some(name) => wire.send("GET", &format!("/events/{name}"), &GS1_HEADERS, None),
             None => Err(NoAnswer("nothing to look up".to_owned())),
         };

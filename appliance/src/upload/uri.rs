@@ -121,10 +121,37 @@ pub fn lgtin(sgtin_base: &str, lot: u32) -> Option<String> {
     Some(format!("urn:epc:class:lgtin:{}.{lot}", item_of(sgtin_base)?))
 }
 
-/// An image by the digest of its pixels (RFC 6920 §7, the form with hexadecimal digits: the same digits the record shows).
+/// An image by the digest of its pixels: `ni:///sha-256;` and the digest in base64url without padding (RFC 6920 §3).
 #[must_use]
 pub fn image(digest: Digest) -> String {
-    format!("nih:sha-256;{digest}")
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = "ni:///sha-256;".to_owned();
+    for three in digest.0.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..=three.len() {
+            let index = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or_default();
+            out.push(char::from(LETTERS[index]));
+        }
+    }
+    out
+}
+
+/// A production order.
+#[must_use]
+pub fn order(order: &str) -> String {
+    ours("order", &[order])
+}
+
+/// The class of all pieces of this lot: an LGTIN, or a name of ours if GS1 cannot write one.
+#[must_use]
+pub fn lot(identity: &Identity, lot: u32) -> String {
+    lgtin(&identity.sgtin_base, lot).unwrap_or_else(|| of_station(identity, "lot", &[&lot.to_string()]))
+}
+
+/// The piece with this serial: an SGTIN, or a name of ours if GS1 cannot write one.
+#[must_use]
+pub fn serial(identity: &Identity, product: &str, serial: &str) -> String {
+    sgtin(&identity.sgtin_base, serial).unwrap_or_else(|| ours("serial", &[product, serial]))
 }
 
 /// A deterministic UUID (RFC 9562 version 8) from the parts that make the thing what it is.
@@ -193,6 +220,12 @@ mod tests {
         assert!(names.iter().all(|name| is_uri(name)));
         assert_eq!(names[2], "urn:jidoka:a:%E7%BA%BF%201:%2D");
         assert_ne!(names[0], names[1]);
+    }
+
+    #[test]
+    fn an_image_is_named_as_rfc_6920_names_it() {
+        // RFC 6920 §8.1: the digest of "Hello World!".
+        assert_eq!(image(Digest::of(b"Hello World!")), "ni:///sha-256;f4OxZX_x_FO5LcGBSKHWXfwtSx-j1ncoSt3SABJtkGk");
     }
 
     #[test]
