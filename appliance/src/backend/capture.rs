@@ -24,8 +24,16 @@ pub(super) struct Row {
     digest: Digest,
     /// When it happened, microseconds since 1970.
     pub micros: i64,
-    /// `type`, `bizStep`, `disposition`.
-    pub words: [Option<Box<str>>; 3],
+    /// `type`, `bizStep`, `disposition`, `action`.
+    pub words: [Option<Box<str>>; 4],
+    /// What `persistentDisposition` sets, and what it unsets.
+    pub persistent: [Vec<Box<str>>; 2],
+    /// When it was captured, microseconds since 1970.
+    pub recorded: i64,
+    /// It declares the event of its name wrong.
+    pub declares: bool,
+    /// Classes of things it names, as lots.
+    pub classes: Vec<Box<str>>,
     /// Everything it names: pieces, parents, inputs, outputs.
     pub epcs: Vec<Box<str>>,
 }
@@ -76,15 +84,23 @@ impl Events {
     pub(super) fn open(path: &Path, job_prefix: String) -> io::Result<Self> {
         let mut index = Index::default();
         let mut prefixes = BTreeMap::new();
+        let mut jobs: BTreeMap<u64, Value> = BTreeMap::new();
         let (shelf, lost_lines) = Shelf::open(path, &mut |kept| match kept {
-            Kept::Item(span, event) => index.add(span, &Incoming::of(event)),
+            Kept::Item(span, event) => {
+                let recorded = recorded_at(&event);
+                index.add(span, &Incoming::of(event), recorded);
+            }
             Kept::Commit(commit) => {
                 let declared = commit.get("prefixes").and_then(Value::as_object).into_iter().flatten();
                 prefixes.extend(declared.filter_map(|(prefix, meaning)| Some((prefix.clone(), meaning.as_str()?.to_owned()))));
+                if let Some(job) = commit.get("job") {
+                    jobs.insert(jobs.last_key_value().map_or(0, |(last, _)| *last) + 1, job.clone());
+                    forget_oldest(&mut jobs);
+                }
             }
         })?;
-        let jobs = BTreeMap::new();
-        Ok(Self { shelf, index, prefixes, jobs, job_prefix, jobs_made: 0, duplicates_refused: 0, lost_lines })
+        let jobs_made = jobs.last_key_value().map_or(0, |(last, _)| *last);
+        Ok(Self { shelf, index, prefixes, jobs, job_prefix, jobs_made, duplicates_refused: 0, lost_lines })
     }
 
     /// Runs a capture job and returns the path at which it can be asked about. `unwilling` events fail as the server's fault.
@@ -123,29 +139,24 @@ impl Events {
         if behaviour == Behaviour::Rollback && !errors.is_empty() && !unwilling {
             news.clear();
         }
-        if let Err(failure) = self.keep(&mut news, document.prefixes, now) {
-            tracing::error!(error = %failure, "captured events could not be kept");
-            errors.push(error("ImplementationException", 500, "The events could not be kept", "", &failure.to_string()));
-        }
         self.duplicates_refused += exists;
-        let finished = json!({
-            "createdAt": now, "finishedAt": now, "running": false, "success": errors.is_empty(),
-            "captureErrorBehaviour": if behaviour == Behaviour::Rollback { "rollback" } else { "proceed" },
-            "errors": errors, "jidoka:stored": news.len(), "jidoka:exists": exists,
-        });
-        self.finish(finished)
-    }
-
-    fn finish(&mut self, mut job: Value) -> String {
+        let job = |stored: usize, errors: &[Value], id: &str| {
+            json!({
+                "captureID": id, "createdAt": now, "finishedAt": now, "running": false, "success": errors.is_empty(),
+                "captureErrorBehaviour": if behaviour == Behaviour::Rollback { "rollback" } else { "proceed" },
+                "errors": errors, "jidoka:stored": stored, "jidoka:exists": exists,
+            })
+        };
         self.jobs_made += 1;
         let id = format!("{}-{}", self.job_prefix, self.jobs_made);
-        if let Some(fields) = job.as_object_mut() {
-            fields.insert("captureID".to_owned(), id.clone().into());
+        let mut finished = job(news.len(), &errors, &id);
+        if let Err(failure) = self.keep(&news, document.prefixes, now, &finished) {
+            tracing::error!(error = %failure, "captured events could not be kept");
+            errors.push(error("ImplementationException", 500, "The events could not be kept", "", &failure.to_string()));
+            finished = job(0, &errors, &id);
         }
-        self.jobs.insert(self.jobs_made, job);
-        while self.jobs.len() > JOBS_MAX {
-            self.jobs.pop_first();
-        }
+        self.jobs.insert(self.jobs_made, finished);
+        forget_oldest(&mut self.jobs);
         id
     }
 
@@ -156,10 +167,8 @@ impl Events {
         kept.or_else(same).map(|digest| digest == incoming.digest)
     }
 
-    fn keep(&mut self, news: &mut Vec<Incoming>, prefixes: BTreeMap<String, String>, now: &str) -> io::Result<()> {
-        if news.is_empty() {
-            return Ok(());
-        }
+    /// Keeps the events and, in the line that commits them, the job: it can be asked about after a restart too.
+    fn keep(&mut self, news: &[Incoming], prefixes: BTreeMap<String, String>, now: &str, job: &Value) -> io::Result<()> {
         let mut lines = Vec::with_capacity(news.len());
         for incoming in news.iter() {
             let mut event = incoming.event.clone();
@@ -169,19 +178,21 @@ impl Events {
             }
             lines.push(event);
         }
-        match self.shelf.append(&lines, json!({ "at": now, "prefixes": prefixes })) {
-            Ok(spans) => {
-                for (span, incoming) in spans.into_iter().zip(news.iter()) {
-                    self.index.add(span, incoming);
-                }
-                self.prefixes.extend(prefixes);
-                Ok(())
-            }
-            Err(error) => {
-                news.clear();
-                Err(error)
-            }
+        let prefixes = if news.is_empty() { BTreeMap::new() } else { prefixes };
+        let spans = self.shelf.append(&lines, json!({ "at": now, "prefixes": prefixes, "job": job }))?;
+        for ((span, incoming), line) in spans.into_iter().zip(news).zip(&lines) {
+            self.index.add(span, incoming, recorded_at(line));
         }
+        self.prefixes.extend(prefixes);
+        Ok(())
+    }
+
+    /// One page of jobs, the oldest that is remembered first, and where the next one starts if there is one.
+    pub(super) fn jobs(&self, start: usize, size: usize) -> (Vec<&Value>, Option<usize>) {
+        let from = u64::try_from(start).unwrap_or(u64::MAX);
+        let mut jobs = self.jobs.range(from..);
+        let page: Vec<&Value> = jobs.by_ref().take(size).map(|(_, job)| job).collect();
+        (page, jobs.next().and_then(|(number, _)| usize::try_from(*number).ok()))
     }
 
     /// What is known of every kept event, in order of capture.
@@ -191,8 +202,7 @@ impl Events {
 
     /// The job of this id.
     pub(super) fn job(&self, id: &str) -> Option<&Value> {
-        let number = id.strip_prefix(self.job_prefix.as_str())?.strip_prefix('-')?.parse().ok()?;
-        self.jobs.get(&number)
+        self.jobs.values().rev().find(|job| job.get("captureID").and_then(Value::as_str) == Some(id))
     }
 
     /// The rows of an `eventID`: the event, and the error declared about it.
@@ -217,17 +227,33 @@ impl Events {
 }
 
 impl Index {
-    fn add(&mut self, span: Span, incoming: &Incoming) {
+    fn add(&mut self, span: Span, incoming: &Incoming, recorded: i64) {
         let event = &incoming.event;
         let text = |name: &str| event.get(name).and_then(Value::as_str).map(Box::from);
         let lists = ["epcList", "childEPCs", "inputEPCList", "outputEPCList"];
         let listed = lists.iter().filter_map(|name| event.get(*name)?.as_array()).flatten().filter_map(Value::as_str);
         let epcs = listed.chain(event.get("parentID").and_then(Value::as_str)).map(Box::from).collect();
         let micros = event.get("eventTime").and_then(Value::as_str).and_then(check::instant).unwrap_or_default();
-        let words = [text("type"), text("bizStep"), text("disposition")];
+        let words = [text("type"), text("bizStep"), text("disposition"), text("action")];
+        let part = |name: &str| event.get("persistentDisposition").and_then(|persistent| persistent.get(name)?.as_array());
+        let persistent = ["set", "unset"].map(|name| part(name).into_iter().flatten().filter_map(Value::as_str).map(Box::from).collect());
+        let lists = ["quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList"];
+        let listed = lists.iter().filter_map(|name| event.get(*name)?.as_array()).flatten();
+        let classes = listed.filter_map(|quantity| quantity.get("epcClass")?.as_str()).map(Box::from).collect();
         self.by_id.insert(incoming.key.clone(), self.rows.len());
-        self.rows.push(Row { span, digest: incoming.digest, micros, words, epcs });
+        let declares = incoming.key.1;
+        self.rows.push(Row { span, digest: incoming.digest, micros, words, persistent, recorded, declares, classes, epcs });
     }
+}
+
+fn forget_oldest(jobs: &mut BTreeMap<u64, Value>) {
+    while jobs.len() > JOBS_MAX {
+        jobs.pop_first();
+    }
+}
+
+fn recorded_at(event: &Value) -> i64 {
+    event.get("recordTime").and_then(Value::as_str).and_then(check::instant).unwrap_or_default()
 }
 
 impl Incoming {

@@ -2,11 +2,12 @@
 //! plant. A function of requests: it knows no HTTP server.
 //!
 //! ```text
-//! OPTIONS /capture            limits and versions     POST /grades       graded pieces, with Idempotency-Key
-//! POST    /capture            a document → 202        GET  /grades       pages; /grades/{id} one
-//! GET     /capture/{id}       the capture job         GET  /health       counts
-//! GET     /events             questions, pages        GET  /openapi.json the grading interface
-//! GET     /events/{eventID}   one event               POST /misbehave    in test mode only
+//! OPTIONS /capture            limits and versions     POST /grades             graded pieces, with Idempotency-Key
+//! POST    /capture            a document → 202        GET  /grades             pages; /grades/{id} one
+//! GET     /capture            the jobs, pages         GET  /health             counts
+//! GET     /capture/{id}       the capture job         GET  /openapi.json       the grading interface
+//! GET     /events             questions, pages        GET  /openapi-epcis.json the capture and query interface
+//! GET     /events/{eventID}   one event               POST /misbehave          in test mode only
 //! ```
 //! Invariants: what was acknowledged is on disk; every event and grade is kept once; one request that is held back holds back no
 //! other.
@@ -38,6 +39,9 @@ use web_ui::endpoint::{Answer, Ask, Endpoint};
 
 /// The grading interface, described.
 pub const GRADING_OPENAPI: &str = include_str!("grading-openapi.json");
+
+/// The capture and query interface, described.
+pub const EPCIS_OPENAPI: &str = include_str!("epcis-openapi.json");
 
 /// How the server behaves.
 #[derive(Clone)]
@@ -166,6 +170,7 @@ impl Backend {
         match (ask.method.as_str(), parts.as_slice()) {
             ("OPTIONS", ["capture"]) => self.discovery(),
             ("POST", ["capture"]) => self.upload(Request::Capture, ask),
+            ("GET", ["capture"]) => self.list_jobs(&ask.query),
             ("GET", ["capture", _]) => self.upload(Request::AskJob, ask),
             ("POST", ["grades"]) => self.upload(Request::Grade, ask),
             ("GET", ["events"]) => self.list_events(&ask.query),
@@ -173,6 +178,7 @@ impl Backend {
             ("GET", ["grades"]) => self.list_grades(&ask.query),
             ("GET", ["grades", id]) => self.one_grade(id),
             ("GET", ["openapi.json"]) => json_answer(200, GRADING_OPENAPI.as_bytes().to_vec()),
+            ("GET", ["openapi-epcis.json"]) => json_answer(200, EPCIS_OPENAPI.as_bytes().to_vec()),
             ("POST", ["misbehave"]) if self.settings.test_mode => self.take_order(&ask.body),
             (_, ["capture" | "events" | "grades", ..]) => problem(405, "ImplementationException", "Method not allowed", &ask.method),
             _ => problem(404, "NoSuchResourceException", "Not found", &ask.path),
@@ -189,6 +195,10 @@ impl Backend {
             Some(Misbehaviour::TooLarge) => return self.too_large("told to misbehave"),
             Some(Misbehaviour::Fail { status }) => return problem(status, "ImplementationException", "Failed", "told to misbehave"),
             Some(Misbehaviour::Running) => return json_value(200, &json!({ "running": true, "success": true })),
+            Some(Misbehaviour::Lie) => {
+                let location = ("location".to_owned(), "/capture/never-was".to_owned());
+                return Answer { status: 202, headers: vec![location], body: Vec::new() };
+            }
             Some(Misbehaviour::Forget) => {
                 drop(self.serve_upload(request, ask, false));
                 return problem(500, "ImplementationException", "Failed", "told to misbehave");
@@ -277,6 +287,17 @@ impl Backend {
             Some(job) => json_value(200, job),
             None => problem(404, "NoSuchResourceException", "No such capture job", id),
         }
+    }
+
+    fn list_jobs(&self, query: &str) -> Answer {
+        let page = match Page::of(query) {
+            Ok((page, others)) if others.is_empty() => page,
+            Ok(_) => return problem(400, "QueryParameterException", "The question is not understood", "only perPage and nextPageToken"),
+            Err(what) => return problem(400, "QueryParameterException", "The question is not understood", &what),
+        };
+        let events = self.events();
+        let (jobs, next) = events.jobs(page.start, page.size);
+        linked(json_value(200, &json!(jobs)), "/capture", query, next)
     }
 
     fn list_events(&self, query: &str) -> Answer {

@@ -14,20 +14,24 @@ const PER_PAGE: usize = 30;
 const PER_PAGE_MAX: usize = 1000;
 
 /// A question, understood.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Query {
-    types: Option<Vec<String>>,
-    biz_steps: Option<Vec<String>>,
-    dispositions: Option<Vec<String>>,
+    /// `eventType`, `EQ_bizStep`, `EQ_disposition`, `EQ_action`.
+    words: [Option<Vec<String>>; 4],
+    /// `EQ_persistentDisposition_set`, `EQ_persistentDisposition_unset`.
+    persistent: [Option<Vec<String>>; 2],
     event_ids: Option<Vec<String>>,
     epcs: Option<Vec<String>>,
-    from: i64,
-    before: i64,
+    classes: Option<Vec<String>>,
+    /// Only events that declare an error.
+    declares: bool,
+    /// `GE_` and `LT_` of `eventTime`, then of `recordTime`.
+    times: [(Option<i64>, Option<i64>); 2],
     page: Page,
 }
 
 /// Which part of a list is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Page {
     /// Index of the first candidate.
     pub start: usize,
@@ -56,19 +60,26 @@ impl Query {
     /// Reads the part of the address after the `?`.
     pub(super) fn of(query: &str) -> Result<Self, String> {
         let (page, others) = Page::of(query)?;
-        let (from, before) = (i64::MIN, i64::MAX);
-        let mut asked = Self { types: None, biz_steps: None, dispositions: None, event_ids: None, epcs: None, from, before, page };
+        let mut asked = Self { page, ..Self::default() };
         for (name, value) in others {
             let time = || instant(&value).ok_or_else(|| format!("{name}: {value:?} is not a date and time with a zone"));
             let list = || Some(value.split('|').map(str::to_owned).collect());
             match name.as_str() {
-                "eventType" => asked.types = list(),
-                "EQ_bizStep" => asked.biz_steps = list(),
-                "EQ_disposition" => asked.dispositions = list(),
+                "eventType" => asked.words[0] = list(),
+                "EQ_bizStep" => asked.words[1] = list(),
+                "EQ_disposition" => asked.words[2] = list(),
+                "EQ_action" => asked.words[3] = list(),
+                "EQ_persistentDisposition_set" => asked.persistent[0] = list(),
+                "EQ_persistentDisposition_unset" => asked.persistent[1] = list(),
                 "EQ_eventID" => asked.event_ids = list(),
                 "MATCH_anyEPC" => asked.epcs = list(),
-                "GE_eventTime" => asked.from = time()?,
-                "LT_eventTime" => asked.before = time()?,
+                "MATCH_anyEPCClass" => asked.classes = list(),
+                // A flag: it has no value, and `true` is what some clients write.
+                "EXISTS_errorDeclaration" if value.is_empty() || value == "true" => asked.declares = true,
+                "GE_eventTime" => asked.times[0].0 = Some(time()?),
+                "LT_eventTime" => asked.times[0].1 = Some(time()?),
+                "GE_recordTime" => asked.times[1].0 = Some(time()?),
+                "LT_recordTime" => asked.times[1].1 = Some(time()?),
                 _ => return Err(format!("{name}: this server does not know this parameter")),
             }
         }
@@ -98,16 +109,29 @@ impl Query {
     }
 
     fn fits(&self, row: &Row) -> bool {
-        let word = |wanted: &Option<Vec<String>>, index: usize| {
-            let has = |wanted: &Vec<String>| row.words[index].as_deref().is_some_and(|word| wanted.iter().any(|one| one == word));
-            wanted.as_ref().is_none_or(has)
+        let is_one_of = |wanted: &[String], word: &str| wanted.iter().any(|one| one == word);
+        let words = self.words.iter().zip(&row.words).all(|(wanted, word)| {
+            let Some(wanted) = wanted else { return true };
+            word.as_deref().is_some_and(|word| is_one_of(wanted, word))
+        });
+        let persistent = self.persistent.iter().zip(&row.persistent).all(|(wanted, words)| {
+            let Some(wanted) = wanted else { return true };
+            words.iter().any(|word| is_one_of(wanted, word))
+        });
+        let matches = |wanted: &Option<Vec<String>>, names: &[Box<str>]| {
+            let Some(wanted) = wanted else { return true };
+            wanted.iter().any(|pattern| names.iter().any(|name| matches(pattern, name)))
         };
-        let epc = |wanted: &Vec<String>| wanted.iter().any(|pattern| row.epcs.iter().any(|epc| matches(pattern, epc)));
-        (self.from..self.before).contains(&row.micros)
-            && word(&self.types, 0)
-            && word(&self.biz_steps, 1)
-            && word(&self.dispositions, 2)
-            && self.epcs.as_ref().is_none_or(epc)
+        let within = |(from, before): (Option<i64>, Option<i64>), at: i64| {
+            from.is_none_or(|from| from <= at) && before.is_none_or(|before| at < before)
+        };
+        words
+            && persistent
+            && within(self.times[0], row.micros)
+            && within(self.times[1], row.recorded)
+            && (row.declares || !self.declares)
+            && matches(&self.epcs, &row.epcs)
+            && matches(&self.classes, &row.classes)
     }
 }
 

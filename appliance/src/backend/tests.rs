@@ -276,3 +276,76 @@ fn methods_and_places_that_do_not_exist_say_so() {
     assert_eq!(get(&plant.backend, "/openapi.json").1["info"]["title"], "Grading backend");
     assert_eq!(get(&plant.backend, "/health").1, json!({ "events": 0, "grades": 0, "duplicates_refused": 0, "lost_lines": 0 }));
 }
+
+#[test]
+fn jobs_are_listed_in_pages_and_survive_a_restart() {
+    let plant = plant(|_| {});
+    for number in 1..=5 {
+        capture(&plant.backend, &[], &[event(number, if number == 3 { "rather_good" } else { "conformant" })]);
+    }
+    let ids = |jobs: &Value| jobs.as_array().unwrap().iter().map(|job| job["captureID"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let all = ids(&get(&plant.backend, "/capture").1);
+    assert_eq!(all.len(), 5);
+    let first = ask(&plant.backend, "GET", "/capture?perPage=2", &[], &Value::Null);
+    let next = header_of(&first, "link").unwrap().split(['<', '>']).nth(1).unwrap().to_owned();
+    assert_eq!(ids(&get(&plant.backend, &next).1), all[2..4]);
+    assert_eq!(get(&plant.backend, "/capture?all=1").0, 400);
+    let Plant { backend, dir } = plant;
+    drop(backend);
+    let again = open(dir.path(), |_| {});
+    assert_eq!(ids(&get(&again, "/capture").1), all);
+    let (status, failed) = get(&again, &format!("/capture/{}", all[2]));
+    assert_eq!((status, &failed["success"], &failed["errors"][0]["instance"]), (200, &json!(false), &json!("urn:uuid:3")));
+    capture(&again, &[], &[event(6, "conformant")]);
+    let six = ids(&get(&again, "/capture").1);
+    assert_eq!((six.len(), six.iter().collect::<std::collections::BTreeSet<_>>().len()), (6, 6), "no number is given twice");
+}
+
+#[test]
+fn holds_recalls_lots_and_declared_errors_are_found() {
+    let plant = plant(|_| {});
+    let mut hold = event(1, "non_sellable_other");
+    hold["bizStep"] = "holding".into();
+    hold["persistentDisposition"] = json!({ "set": ["non_sellable_other"] });
+    let mut release = event(2, "conformant");
+    release["persistentDisposition"] = json!({ "unset": ["non_sellable_other"] });
+    let mut recall = event(3, "recalled");
+    recall["persistentDisposition"] = json!({ "set": ["recalled"] });
+    recall["quantityList"] = json!([{ "epcClass": "urn:epc:class:lgtin:4012345.011111.7" }]);
+    let wrong = event(4, "conformant");
+    let mut declared = wrong.clone();
+    declared["errorDeclaration"] = json!({ "declarationTime": "2026-11-22T12:10:00Z", "reason": "incorrect_data" });
+    capture(&plant.backend, &[], &[hold, release, recall, wrong, declared]);
+    let found = |question: &str| listed(&get(&plant.backend, &format!("/events?{question}")).1);
+    let named = |numbers: &[u32]| numbers.iter().map(|number| format!("urn:uuid:{number}")).collect::<Vec<_>>();
+    assert_eq!(found("EQ_persistentDisposition_set=non_sellable_other"), named(&[1]));
+    assert_eq!(found("EQ_persistentDisposition_set=non_sellable_other|recalled"), named(&[1, 3]));
+    assert_eq!(found("EQ_persistentDisposition_unset=non_sellable_other"), named(&[2]));
+    assert_eq!(found("MATCH_anyEPCClass=urn:epc:class:lgtin:4012345.011111.*"), named(&[3]));
+    assert_eq!(found("EXISTS_errorDeclaration"), named(&[4]));
+    assert_eq!(found("EQ_action=OBSERVE&EQ_bizStep=holding"), named(&[1]));
+    assert_eq!(found("EQ_action=ADD"), named(&[]));
+    let plain = "2026-11-22T12:00:00Z";
+    assert_eq!((found(&format!("GE_recordTime={plain}")).len(), found(&format!("LT_recordTime={plain}")).len()), (5, 0));
+    assert_eq!(get(&plant.backend, "/events?EQ_persistentDisposition=recalled").0, 400, "there is no such parameter in EPCIS 2.0");
+}
+
+/// Every parameter and address that is served is described, and nothing else is.
+#[test]
+fn the_openapi_document_describes_what_is_served() {
+    let plant = plant(|_| {});
+    let (status, described) = get(&plant.backend, "/openapi-epcis.json");
+    assert_eq!((status, &described["openapi"]), (200, &json!("3.1.0")));
+    let paths: Vec<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(paths, ["/capture", "/capture/{captureID}", "/events", "/events/{eventID}", "/health"]);
+    let values =
+        [("GE_", "2026-11-22T12:00:00Z"), ("LT_", "2026-11-22T12:00:00Z"), ("perPage", "3"), ("nextPageToken", "0"), ("EXISTS_", "")];
+    for parameter in described["paths"]["/events"]["get"]["parameters"].as_array().unwrap() {
+        let name = parameter["name"].as_str().unwrap();
+        let value = values.iter().find(|(start, _)| name.starts_with(start)).map_or("x", |(_, value)| value);
+        assert_eq!(get(&plant.backend, &format!("/events?{name}={value}")).0, 200, "{name}");
+    }
+    let source = include_str!("query.rs");
+    let known = source.matches("\" => asked.").count() + 2;
+    assert_eq!(described["paths"]["/events"]["get"]["parameters"].as_array().unwrap().len(), known, "a parameter is not described");
+}
