@@ -16,6 +16,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 use station::inspection::{CameraView, ClassId, Finding, PixelBox};
 use station::reading::{Quality, Reading};
+use station::recipe::{Source, Spread};
 use station::record::PieceRecord;
 use station::units::{Digest, Timestamp};
 use station::verdict::Verdict;
@@ -100,6 +101,25 @@ fn with_two_cameras(mut record: PieceRecord) -> PieceRecord {
         })
         .to_vec();
     record
+}
+
+#[test]
+fn a_subgroup_tells_its_mean_and_its_standard_deviation() {
+    let mut plan = started();
+    let source = |spread| Source::Averages { tag: "paste_height".into(), unit: "um".into(), subgroup: 5, spread };
+    let mut told = |spread| {
+        Arc::make_mut(&mut plan.recipe).characteristics[0].source = source(spread);
+        let context = Context::from_started(&plan, TimeZone::UTC);
+        let told = document(&[event(piece(1, Verdict::Pass), &context)]);
+        if let Some(folder) = reference() {
+            assert!(official(&folder).is_valid(&told));
+        }
+        told["epcisBody"]["eventList"][0]["sensorElementList"][2]["sensorReport"][0].clone()
+    };
+    let with_deviation = told(Spread::StandardDeviation);
+    assert_eq!((&with_deviation["meanValue"], &with_deviation["sDev"]), (&json!(148.2), &json!(0.4)));
+    let with_range = told(Spread::Range);
+    assert_eq!((&with_range["meanValue"], with_range.get("sDev")), (&json!(148.2), None), "a range is no standard deviation");
 }
 
 #[test]

@@ -176,6 +176,10 @@ pub struct BackendSettings {
     pub batch: usize,
     /// File with the token that is sent along.
     pub token_file: PathBuf,
+    /// File with the plant's own certificate authorities in PEM; `None` for the public ones.
+    pub authorities: Option<PathBuf>,
+    /// Files with certificate and key, in PEM, for a backend that asks for them.
+    pub client: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a backend takes.

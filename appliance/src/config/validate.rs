@@ -329,7 +329,21 @@ fn backend(section: &Section<'_>, folder: &Path) -> Option<BackendSettings> {
     });
     let batch = section.whole("batch", 1..=1000_u16);
     let token_file = path(section, "token_file", "the file with the backend's token", folder);
-    Some(BackendSettings { name: name?, url: url?.to_owned(), batch: usize::from(batch?), token_file: token_file? })
+    let file = |key, form: &str| section.optional_text(key, form).map(|path| path.map(|path| folder.join(path)));
+    let authorities = file("authorities", "the file with the plant's certificate authorities in PEM");
+    let certificate = file("client_certificate", "the file with this appliance's certificate in PEM");
+    let key = file("client_key", "the file with the certificate's key in PEM");
+    match (&certificate, &key) {
+        (Some(Some(_)), Some(None)) => {
+            section.misses("client_key", "add `client_key = …`, the file with the certificate's key in PEM".to_owned())
+        }
+        (Some(None), Some(Some(_))) => {
+            section.misses("client_certificate", "add `client_certificate = …`, the file with the key's certificate in PEM".to_owned());
+        }
+        _ => {}
+    }
+    let (name, url, batch, token_file) = (name?, url?.to_owned(), usize::from(batch?), token_file?);
+    Some(BackendSettings { name, url, batch, token_file, authorities: authorities?, client: certificate?.zip(key?) })
 }
 
 /// What is wrong with a backend's address, and the mend.

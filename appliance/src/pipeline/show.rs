@@ -7,7 +7,7 @@ use crate::pipeline::people::{Board, People};
 use crate::pipeline::see::chain;
 use crate::pipeline::{LineError, at, told};
 use crate::store::{Store, StoreSettings};
-use crate::upload::{Context, Contexts, Token, UploadSettings, Uploader};
+use crate::upload::{ClientIdentity, Context, Contexts, Token, UploadSettings, Uploader};
 use jiff::tz::TimeZone;
 use station::action::Request;
 use station::record::{Body, EntryNumber};
@@ -15,7 +15,7 @@ use station::snapshot::Snapshot;
 use station::{Past, Setup};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -49,8 +49,13 @@ pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<
     let mut uploads = Vec::new();
     for (index, (backend, outbox)) in settings.backends.iter().zip(outboxes).enumerate() {
         let seed = u64::try_from(index).unwrap_or_default().wrapping_add(u64::from(std::process::id()) << 8);
-        let upload =
-            UploadSettings { token: token(&backend.token_file)?, batch_max: backend.batch, ..UploadSettings::new(&backend.url, seed) };
+        let upload = UploadSettings {
+            token: token(&backend.token_file)?,
+            roots_pem: backend.authorities.as_deref().map(pem).transpose()?,
+            client: client(backend.client.as_ref())?,
+            batch_max: backend.batch,
+            ..UploadSettings::new(&backend.url, seed)
+        };
         let contexts = contexts.clone();
         let uploader = match backend.name {
             BackendName::Traceability => Uploader::traceability(&upload, contexts),
@@ -82,6 +87,15 @@ fn contexts(setup: &Setup, store: &Store, zone: &TimeZone, waits: bool) -> Resul
     let Some(mut known) = known else { return Ok(Contexts::new(now)) };
     known.changed(EntryNumber(store.condition().head.number.0 + 1), now);
     Ok(known)
+}
+
+fn pem(file: &Path) -> Result<Vec<u8>, LineError> {
+    std::fs::read(file).map_err(at(&format!("{} cannot be read", file.display())))
+}
+
+fn client(files: Option<&(PathBuf, PathBuf)>) -> Result<Option<ClientIdentity>, LineError> {
+    let Some((certificates, key)) = files else { return Ok(None) };
+    Ok(Some(ClientIdentity { certificates_pem: pem(certificates)?, key_pem: pem(key)? }))
 }
 
 fn token(file: &Path) -> Result<Option<Token>, LineError> {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use station::inspection::{CameraView, Inspection, MissReason, ModelRef};
 use station::judge::defects;
 use station::reading::{Quality, Reading};
-use station::recipe::Source;
+use station::recipe::{Source, Spread};
 use station::record::{Body, ChartPoint, Entry, PieceRecord};
 use station::units::Digest;
 use station::verdict::{Reason, Verdict};
@@ -201,7 +201,7 @@ pub struct SensorReport {
     /// Mean of a subgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_value: Option<f64>,
-    /// Standard deviation within that subgroup.
+    /// Standard deviation within that subgroup, where the plan charts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s_dev: Option<f64>,
     /// In words.
@@ -548,13 +548,15 @@ fn point_report(point: &ChartPoint, context: &Context) -> SensorReport {
         Some(Source::RejectShare { .. } | Source::DefectsPerPiece { .. }) | None => "",
     };
     let Measure { kind, uom } = measure(unit);
-    let subgroup = match characteristic.map(|known| &known.source) {
-        Some(Source::Averages { .. }) => Some(point.value).filter(|value| value.is_finite()),
-        _ => None,
+    let (mean, deviation) = match characteristic.map(|known| &known.source) {
+        Some(Source::Averages { spread: Spread::StandardDeviation, .. }) => (Some(point.value), point.range),
+        Some(Source::Averages { .. }) => (Some(point.value), None),
+        _ => (None, None),
     };
     SensorReport {
         kind,
-        mean_value: subgroup,
+        mean_value: mean.filter(|value| value.is_finite()),
+        s_dev: deviation.filter(|value| value.is_finite()),
         exception: (!point.signals.is_empty()).then_some("ALARM_CONDITION"),
         value: point.value.is_finite().then_some(point.value),
         uom,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Request, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// Longest answer that is read, in bytes. What a backend says beyond that is not needed to decide.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -25,6 +25,28 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Who the appliance is at a backend that asks for a certificate (mutual TLS). Its `Debug` form shows nothing of the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// Its certificate and those that lead to the authority, in PEM.
+    pub certificates_pem: Vec<u8>,
+    /// The key of that certificate, in PEM (PKCS #8, SEC 1 or PKCS #1).
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity(…)")
+    }
+}
+
+impl ClientIdentity {
+    fn certificate(&self) -> Result<ClientCert, WireSettingsError> {
+        let key = PrivateKey::from_pem(&self.key_pem).map_err(|_| WireSettingsError::Key)?;
+        Ok(ClientCert::new_with_certs(&certificates(&self.certificates_pem)?, key))
+    }
+}
+
 /// Settings from which no client can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum WireSettingsError {
@@ -34,6 +56,9 @@ pub enum WireSettingsError {
     /// The token has characters that no header can carry.
     #[error("backend token: only visible ASCII characters can be sent")]
     Token,
+    /// The client's key is not PEM.
+    #[error("backend client key: no private key in PEM form found")]
+    Key,
     /// The certificates are not PEM.
     #[error("backend certificates: no certificate in PEM form found")]
     Certificates,
@@ -117,15 +142,23 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     /// A client of the backend at `address` (for example `https://epcis.plant.local/v2`). `roots_pem` replaces the public
-    /// certificate authorities by the plant's own. No proxy is used, whatever the environment says.
-    pub fn new(address: &str, token: Option<&Token>, roots_pem: Option<&[u8]>, time_limit: Duration) -> Result<Self, WireSettingsError> {
+    /// certificate authorities by the plant's own; `client` is shown to a backend that asks for it. No proxy is used, whatever
+    /// the environment says.
+    pub fn new(
+        address: &str,
+        token: Option<&Token>,
+        roots_pem: Option<&[u8]>,
+        client: Option<&ClientIdentity>,
+        time_limit: Duration,
+    ) -> Result<Self, WireSettingsError> {
         let wrong = || WireSettingsError::Address(address.to_owned());
         let base: Uri = address.trim_end_matches('/').parse().map_err(|_| wrong())?;
         if !matches!(base.scheme_str(), Some("http" | "https")) || base.host().is_none_or(str::is_empty) || base.query().is_some() {
             return Err(wrong());
         }
         let authorization = token.map(bearer).transpose()?;
-        let roots = roots_pem.map(roots).transpose()?.unwrap_or(RootCerts::WebPki);
+        let roots = roots_pem.map(certificates).transpose()?.map_or(RootCerts::WebPki, |own| RootCerts::new_with_certs(&own));
+        let client = client.map(ClientIdentity::certificate).transpose()?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -134,7 +167,7 @@ impl Wire {
             .proxy(None)
             .timeout_global(Some(time_limit))
             .user_agent(concat!("jidoka/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(TlsConfig::builder().root_certs(roots).client_cert(client).build())
             .build();
         Ok(Self { agent: config.new_agent(), base, authorization })
     }
@@ -201,14 +234,14 @@ fn bearer(token: &Token) -> Result<HeaderValue, WireSettingsError> {
     Ok(value)
 }
 
-fn roots(pem: &[u8]) -> Result<RootCerts, WireSettingsError> {
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, WireSettingsError> {
     let certificates: Vec<_> = parse_pem(pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
-    if certificates.is_empty() { Err(WireSettingsError::Certificates) } else { Ok(RootCerts::new_with_certs(&certificates)) }
+    if certificates.is_empty() { Err(WireSettingsError::Certificates) } else { Ok(certificates) }
 }
 
 #[cfg(test)]
@@ -216,7 +249,7 @@ mod tests {
     use super::*;
 
     fn wire(address: &str) -> Result<Wire, WireSettingsError> {
-        Wire::new(address, Some(&Token("s3cret".to_owned())), None, Duration::from_secs(1))
+        Wire::new(address, Some(&Token("s3cret".to_owned())), None, None, Duration::from_secs(1))
     }
 
     #[test]
@@ -234,7 +267,7 @@ mod tests {
         }
         let token = Token("s3cret".to_owned());
         assert!(!format!("{token:?} {:?}", wire("http://h").unwrap()).contains("s3cret"));
-        assert!(matches!(Wire::new("http://h", None, Some(b"no pem"), Duration::from_secs(1)), Err(WireSettingsError::Certificates)));
+        assert!(matches!(Wire::new("http://h", None, Some(b"no pem"), None, Duration::from_secs(1)), Err(WireSettingsError::Certificates)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod fixture;
 mod tests;
 
 pub use context::{Context, Contexts};
-pub use http::{Token, WireSettingsError};
+pub use http::{ClientIdentity, Token, WireSettingsError};
 
 use crate::outbox::{Outbox, OutboxError, Parcel, name_of};
 use course::{Course, Move, Sent, Trouble};
@@ -51,6 +51,8 @@ pub struct UploadSettings {
     pub token: Option<Token>,
     /// The plant's own certificate authorities in PEM; `None` for the public ones.
     pub roots_pem: Option<Vec<u8>>,
+    /// Certificate and key for a backend that asks for them.
+    pub client: Option<ClientIdentity>,
     /// Most parcels in one request; the backend may announce less.
     pub batch_max: usize,
     /// Longest time for one exchange.
@@ -71,6 +73,7 @@ impl UploadSettings {
             address: address.to_owned(),
             token: None,
             roots_pem: None,
+            client: None,
             batch_max: 100,
             time_limit: Duration::from_secs(10),
             pause_min: Duration::from_secs(1),
@@ -158,7 +161,8 @@ impl Uploader {
     }
 
     fn new(protocol: Box<dyn Protocol>, settings: &UploadSettings, contexts: Contexts) -> Result<Self, WireSettingsError> {
-        let wire = Wire::new(&settings.address, settings.token.as_ref(), settings.roots_pem.as_deref(), settings.time_limit)?;
+        let (roots, client) = (settings.roots_pem.as_deref(), settings.client.as_ref());
+        let wire = Wire::new(&settings.address, settings.token.as_ref(), roots, client, settings.time_limit)?;
         let course = Course::new(settings.batch_max, settings.pause_min, settings.pause_max, settings.seed);
         let status = UploadStatus { batch: course.batch(), ..UploadStatus::default() };
         Ok(Self {

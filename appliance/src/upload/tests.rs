@@ -9,8 +9,12 @@ use station::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use web_ui::endpoint::{Ask, Endpoint};
+
+mod mutual;
+mod outage;
 
 /// More steps than any delivery here needs: reaching it means that it does not end.
 const STEPS_MAX: usize = 5000;
@@ -25,19 +29,25 @@ struct Shelves {
 
 /// An outbox in memory that insists on its own law at every change.
 struct MemoryOutbox {
-    kept: u64,
+    kept: AtomicU64,
     shelves: Mutex<Shelves>,
 }
 
 impl MemoryOutbox {
     fn of(parcels: Vec<Parcel>) -> Self {
         let waiting: BTreeMap<u64, Parcel> = parcels.into_iter().map(|parcel| (parcel.result_id, parcel)).collect();
-        let kept = u64::try_from(waiting.len()).unwrap();
+        let kept = AtomicU64::new(u64::try_from(waiting.len()).unwrap());
         Self { kept, shelves: Mutex::new(Shelves { waiting, ..Shelves::default() }) }
     }
 
     fn with(count: u64) -> Self {
         Self::of((1..=count).map(|id| parcel(id, mixed(id))).collect())
+    }
+
+    /// The line made another one.
+    fn add(&self, parcel: Parcel) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        assert!(self.shelves.lock().unwrap().waiting.insert(parcel.result_id, parcel).is_none());
     }
 
     fn quarantined(&self) -> BTreeMap<u64, String> {
@@ -95,7 +105,8 @@ impl Outbox for MemoryOutbox {
         let shelves = self.shelves.lock().unwrap();
         let count = |len: usize| u64::try_from(len).unwrap();
         let (waiting, quarantined) = (count(shelves.waiting.len()), count(shelves.quarantined.len()));
-        let counts = OutboxCounts { kept: self.kept, delivered: count(shelves.delivered.len()), waiting, quarantined };
+        let counts =
+            OutboxCounts { kept: self.kept.load(Ordering::Relaxed), delivered: count(shelves.delivered.len()), waiting, quarantined };
         assert_eq!(counts.kept, counts.delivered + counts.waiting + counts.quarantined);
         counts
     }
