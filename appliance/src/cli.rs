@@ -36,12 +36,14 @@ pub enum Command {
     Check(Config),
     /// Examine camera, model, PLC, disk, clock and permissions, and say what is wrong and how to mend it
     Doctor(Doctor),
-    /// Recompute the ledger's digest chain and name the first entry that does not fit
-    Verify(Data),
     /// Find pieces: by serial, lot, time, model, rubric, defect, verdict, grade or set point
     Query(Box<Query>),
     /// Everything about the pieces that must come back: a list, EPCIS events, pictures, and what the page needs to recall them
     Recall(Box<Recall>),
+    /// Recompute the ledger's digest chain, check what was signed, and name the first entry that does not fit
+    Verify(Verify),
+    /// Sign everything that the ledger holds now, also beside a running station
+    Sign(Data),
     /// Run the embedded traceability and grading backend
     Backend(BackendArgs),
     /// Rerun a journal and compare every effect, byte for byte
@@ -150,6 +152,20 @@ pub struct Data {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to verify, and whom to trust.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Where.
+    #[command(flatten)]
+    pub data: Data,
+    /// The station's public key, 64 hexadecimal digits or a file with them; the one beside the ledger if not given
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// A copy of the station's file `signatures` that was kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub signatures: Option<PathBuf>,
 }
 
 /// The embedded backend.

@@ -7,9 +7,10 @@ mod plc;
 mod query;
 mod replay;
 mod station;
+mod store;
 mod teach;
 
-use crate::cli::{BackendArgs, Cli, Command, Data, Plc, UserAdd};
+use crate::cli::{BackendArgs, Cli, Command, Plc, UserAdd};
 use crate::config::Problems;
 use crate::pipeline::see::chain;
 use crate::pipeline::{LineError, at};
@@ -59,9 +60,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => Ok(crate::demo::demo(&args)?),
         Command::Check(args) => station::check(&args),
         Command::Doctor(args) => doctor::doctor(&args),
-        Command::Verify(args) => verify(&args),
         Command::Query(args) => query::query(&args),
         Command::Recall(args) => query::recall(&args),
+        Command::Verify(args) => store::verify(&args),
+        Command::Sign(args) => store::sign(&args),
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),
@@ -87,22 +89,6 @@ fn log_to_stderr(level: &str) {
 fn say(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     Ok(writeln!(out, "{text}").and_then(|()| out.flush()).map_err(at("standard output"))?)
-}
-
-fn verify(args: &Data) -> Result<(), Failure> {
-    let report = crate::store::verify::verify(&args.data).map_err(at(&format!("{} cannot be verified", args.data.display())))?;
-    if args.json {
-        say(&serde_json::to_string(&report).map_err(at("the report"))?)?;
-    } else {
-        let faults = report
-            .faults
-            .iter()
-            .map(|fault| format!("{}, bytes {} to {}: {}; {}\n", fault.file.display(), fault.from, fault.to, fault.what, fault.mend));
-        let faults: String = faults.collect();
-        let torn = if report.torn.is_some() { "\nthe end of a write was cut short; nothing of it was ever acknowledged" } else { "" };
-        say(&format!("{faults}{} entries, {} piece records, chain head {}{torn}", report.entries, report.pieces, report.head.digest))?;
-    }
-    if report.whole { Ok(()) } else { Err(Failure { text: "the ledger is not whole".to_owned(), code: 1 }) }
 }
 
 fn backend(args: &BackendArgs) -> Result<(), Failure> {

@@ -50,6 +50,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Where ledger, pictures and journal are kept. `[data] directory`
     pub data_directory: PathBuf,
+    /// The ledger is signed this often while the station runs, in hours.
+    pub sign_interval_hours: u64,
     /// Where frames come from: the only camera, or the first of a frame set. `[camera]`
     pub camera: CameraSettings,
     /// The other cameras of the frame set, in the order of the file. `[[camera]]`

@@ -42,9 +42,14 @@ pub(super) fn settings(file: &str, text: &str, folder: &Path) -> Result<Settings
     })
 }
 
+/// A shift.
+const SIGN_INTERVAL_HOURS: u64 = 8;
+
 fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let identity = identity(&root.section("station"));
-    let data_directory = path(&root.section("data"), "directory", "the folder for ledger, pictures and journal", folder);
+    let data = root.section("data");
+    let data_directory = path(&data, "directory", "the folder for ledger, pictures and journal", folder);
+    let sign_interval_hours = data.whole_or("sign_interval_hours", 1..=168_u64, SIGN_INTERVAL_HOURS);
     let model = model(&root.section("model"), folder);
     let recipe_section = root.section("recipe");
     let recipe = recipe(&recipe_section);
@@ -80,6 +85,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     Some(Settings {
         identity: identity?,
         data_directory: data_directory?,
+        sign_interval_hours: sign_interval_hours?,
         camera: first,
         more_cameras: others,
         frame_set,

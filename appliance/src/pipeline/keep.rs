@@ -83,9 +83,23 @@ fn wait(entries: &Receiver<(Arc<Entry>, u64)>, group: &mut Vec<(Arc<Entry>, u64)
     }
 }
 
-/// Runs until `stop` is closed: brings back what the store is missing, beside the thread that keeps.
-pub fn mend(store: &Store, stop: &Receiver<()>) {
-    while stop.recv_timeout(MEND) == Err(RecvTimeoutError::Timeout) {
+/// Runs until `stop` is closed: brings back what the store is missing, and signs the ledger every `interval` and at the end,
+/// beside the thread that keeps.
+pub fn mend(store: &Store, clock: Clock, interval: Duration, stop: &Receiver<()>) {
+    let interval = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+    let mut due = 0;
+    loop {
+        let is_over = stop.recv_timeout(MEND) != Err(RecvTimeoutError::Timeout);
+        let now = clock.now();
+        if is_over || now.mono_micros >= due {
+            match store.sign(now.wall_micros) {
+                Ok(_) => due = now.mono_micros.saturating_add(interval),
+                Err(error) => tracing::warn!(error = %chain(&error), "the ledger is not signed; it is tried again"),
+            }
+        }
+        if is_over {
+            return;
+        }
         store.mend();
     }
 }

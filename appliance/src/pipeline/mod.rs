@@ -410,7 +410,8 @@ impl Line {
             line.rest.push(spawn("journal", move || note::note(journal, &happenings, &journal_lost))?);
         }
         line.spawn_uploads(uploads, &uploads_stop)?;
-        line.rest.push(spawn("mend", move || keep::mend(&store, &uploads_stop))?);
+        let interval = Duration::from_secs(settings.sign_interval_hours * 3600);
+        line.rest.push(spawn("mend", move || keep::mend(&store, clock, interval, &uploads_stop))?);
         line.spawn_views(panel, board, page, &rest_stop)?;
         Ok(line)
     }

@@ -6,6 +6,7 @@
 //! DIR/view/           indexes, rows and outbox standings (view.rs, rows/, parcels.rs), built again from the ledger when in doubt
 //! DIR/outbox/         a copy of every standing, for the day on which the view is lost
 //! DIR/images/         pictures (images.rs)
+//! DIR/signatures      what the station has vouched for, with station.key and station.pub (sign.rs)
 //! DIR/ballast         room for the stop on a full disk (ballast.rs)
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod read;
 pub mod rows;
 pub mod segment;
 mod shared;
+pub mod sign;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -101,6 +103,9 @@ pub enum StoreError {
     /// The ledger refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] walk::WalkError),
     /// The view refused.
     #[error("{0}; the ledger is not affected")]
     View(String),
@@ -385,6 +390,14 @@ impl Store {
         outboxes.values().try_for_each(|parcels| parcels.carry_over(&view))?;
         drop(put(Ok(view)));
         Ok(report.caught_up)
+    }
+
+    /// Signs everything that is durable (see `sign.rs`). Does not hold up who keeps.
+    ///
+    /// # Errors
+    /// If the key or the signatures cannot be made, read or written.
+    pub fn sign(&self, wall_micros: i64) -> Result<Option<sign::Checkpoint>, sign::SignError> {
+        sign::sign(&self.shared.dir, wall_micros)
     }
 
     /// The outbox of a backend. Asking twice gives the same one.

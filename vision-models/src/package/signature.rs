@@ -70,6 +70,14 @@ impl fmt::Display for PublicKey {
     }
 }
 
+impl PublicKey {
+    /// True if `signature` (128 hexadecimal digits) is this key's signature of `bytes`.
+    #[must_use]
+    pub fn has_signed(self, bytes: &[u8], signature: &str) -> bool {
+        from_hex(signature).is_some_and(|signature| UnparsedPublicKey::new(&ED25519, self.0).verify(bytes, &signature).is_ok())
+    }
+}
+
 /// A secret key.
 pub struct SecretKey {
     pair: Ed25519KeyPair,
@@ -116,6 +124,12 @@ impl SecretKey {
     fn of(seed: [u8; 32]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeyError::Form("this is no Ed25519 key"))?;
         Ok(Self { pair, seed })
+    }
+
+    /// Its signature of `bytes`: 128 hexadecimal digits.
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> String {
+        to_hex(self.pair.sign(bytes).as_ref())
     }
 
     /// The key that others know.

@@ -6,6 +6,7 @@ mod kill;
 mod ledger;
 mod outbox;
 mod search;
+mod tamper;
 
 use super::shared::piece_number;
 use super::*;
