@@ -2,7 +2,7 @@
 //!
 //! Invariant: it only reads, from registers as from files; what the running station holds is told as held, not as broken.
 
-use super::{Failure, say};
+use super::{Failure, memory, say};
 use crate::cli::Doctor;
 use crate::clock::Clock;
 use crate::config::{CameraSource, LinkSettings, LiveSource, ServerPort, Settings};
@@ -58,7 +58,8 @@ pub fn doctor(args: &Doctor) -> Result<(), Failure> {
         None => {}
     }
     let probes: Vec<&dyn Fn() -> Finding> = probes.iter().map(|probe| &**probe).collect();
-    let findings = examine(&settings, &|| clock.now(), &probes);
+    let mut findings = examine(&settings, &|| clock.now(), &probes);
+    findings.extend(memory::findings(&args.config, &settings));
     if args.json {
         say(&serde_json::to_string(&findings).map_err(at("the findings"))?)?;
     } else {

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod gauge;
+mod memory;
 mod model;
 mod plc;
 mod query;

@@ -3,8 +3,10 @@
 use super::{Failure, say};
 use crate::cli::{self, Config};
 use crate::config::Settings;
+use crate::config::seal::{self, Seal};
 use crate::pipeline::rig::Rig;
 use crate::pipeline::{Line, LineError, Run, at, until_told_to_end};
+use std::path::Path;
 use std::sync::Arc;
 use vision_models::package::Package;
 
@@ -20,6 +22,7 @@ pub fn run(args: &cli::Run) -> Result<(), Failure> {
         return Err(Failure { text, code: 78 });
     }
     super::log_to_stderr(settings.log_level.as_str());
+    settings_are_whole(config, &settings)?;
     let rig = Rig::open(&settings)?;
     let journal = Some(settings.data_directory.join("journal"));
     let alive = Box::new(|| notify(&[sd_notify::NotifyState::Watchdog]));
@@ -48,6 +51,31 @@ pub fn run(args: &cli::Run) -> Result<(), Failure> {
     } else {
         Err(LineError { what: format!("threads that did not end in time: {}", late.join(", ")), source: None }.into())
     }
+}
+
+/// Refuses settings that differ from the last start's although nobody has written them; tells of those that somebody has.
+fn settings_are_whole(config: &Path, settings: &Settings) -> Result<(), Failure> {
+    let data = &settings.data_directory;
+    match seal::look(config, data) {
+        Ok(Seal::Damaged { line, copy }) => {
+            let text = format!(
+                "{}:{line}: this is not what the station last started with, and nobody has written the file since: it is damaged (mend: compare it with {}, which is whole but for its first line, and put it in order; `touch` it if it is right as it is)",
+                config.display(),
+                copy.display()
+            );
+            return Err(Failure { text, code: 78 });
+        }
+        Ok(Seal::Same) => return Ok(()),
+        Ok(Seal::First) => {}
+        Ok(Seal::Changed(first, last)) => {
+            tracing::warn!(file = %config.display(), "the settings were changed since the last start, in lines {first} to {last}");
+        }
+        Err(error) => tracing::warn!(file = %config.display(), %error, "the settings cannot be compared with those of the last start"),
+    }
+    if let Err(error) = std::fs::create_dir_all(data).and_then(|()| seal::accept(config, data)) {
+        tracing::warn!(%error, "no copy of the settings is kept: damage to them would not be noticed");
+    }
+    Ok(())
 }
 
 /// Without a service manager there is nobody to notify, and that is no failure.

@@ -11,6 +11,7 @@ mod camera;
 mod plc;
 mod problem;
 mod raw;
+pub mod seal;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,8 @@ struct Shelf {
 
 const TAG: [u8; 4] = *b"JDKI";
 const TAG_LEN: usize = 12;
+/// More damaged pictures than this are not listed.
+const DAMAGED_MAX: usize = 100;
 
 impl Images {
     /// Opens or creates the pictures in `dir`, of which at most `quota_bytes` stay.
@@ -142,15 +144,31 @@ impl Images {
             io::ErrorKind::NotFound => ImageError::Absent(digest),
             _ => failed("read", &path, source),
         })?;
-        let len = bytes.len().saturating_sub(TAG_LEN);
-        let (jpeg, tag) = bytes.split_at(len);
-        let fits =
-            tag.len() == TAG_LEN && tag[..4] == TAG && usize::try_from(u32_at(tag, 4)) == Ok(len) && u32_at(tag, 8) == crc32c::crc32c(jpeg);
-        if !fits {
-            return Err(ImageError::Damaged(path));
+        match whole(&bytes) {
+            Some(len) => {
+                bytes.truncate(len);
+                Ok(bytes)
+            }
+            None => Err(ImageError::Damaged(path)),
         }
-        bytes.truncate(len);
-        Ok(bytes)
+    }
+
+    /// Reads every picture in `dir`: how many are whole, and the damaged ones (at most a hundred) with their sizes.
+    #[must_use]
+    pub fn examine(dir: &Path) -> (u64, Vec<(PathBuf, u64)>) {
+        let (mut count, mut damaged) = (0, Vec::new());
+        for sub in list(dir).unwrap_or_default().iter().filter(|path| path.is_dir()) {
+            for path in list(sub).unwrap_or_default().into_iter().filter(|path| path.extension().is_some_and(|end| end == "jpg")) {
+                match fs::read(&path) {
+                    Ok(bytes) if whole(&bytes).is_some() => count += 1,
+                    // It may just have been deleted for its age.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    _ if damaged.len() >= DAMAGED_MAX => {}
+                    read => damaged.push((path, read.map_or(0, |bytes| len64(bytes.len())))),
+                }
+            }
+        }
+        (count, damaged)
     }
 
     /// Deletes the oldest pictures until at least `bytes` are free again or none is left. Gives back how many bytes that were.
@@ -213,6 +231,14 @@ impl Shelf {
             self.bytes += bytes;
         }
     }
+}
+
+/// Length of the JPEG in a picture's file, if the file is what was written.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let len = bytes.len().checked_sub(TAG_LEN)?;
+    let (jpeg, tag) = bytes.split_at(len);
+    let fits = tag[..4] == TAG && usize::try_from(u32_at(tag, 4)) == Ok(len) && u32_at(tag, 8) == crc32c::crc32c(jpeg);
+    fits.then_some(len)
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, ImageError> {

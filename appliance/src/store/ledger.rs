@@ -419,15 +419,21 @@ fn tail_start(dir: &Path, segments: &[SegmentFile], acked: Head) -> usize {
     segments.iter().rposition(holds_both).unwrap_or(0)
 }
 
-const WITNESS: &str = "acknowledged";
+/// Name of the witness file.
+pub const WITNESS: &str = "acknowledged";
 
 /// The highest head that was ever acknowledged, as far as the witness file tells; nothing if it is damaged.
 pub fn read_witness(dir: &Path) -> Head {
     let bytes = std::fs::read(dir.join(WITNESS)).unwrap_or_default();
-    if bytes.len() != 64 || u32_at(&bytes, 60) != crc32c::crc32c(&bytes[..60]) {
+    if !is_witness(&bytes) {
         return Head::default();
     }
     Head { number: EntryNumber(u64_at(&bytes, 0)), digest: Digest(array_at(&bytes, 8)), pieces: u64_at(&bytes, 40) }
+}
+
+/// True if these are the bytes of a witness.
+pub fn is_witness(bytes: &[u8]) -> bool {
+    bytes.len() == 64 && u32_at(bytes, 60) == crc32c::crc32c(&bytes[..60])
 }
 
 fn sync_dir(dir: &Path) -> Result<(), LedgerError> {

@@ -17,6 +17,7 @@
 pub mod archive;
 mod ballast;
 mod codec;
+pub mod examine;
 pub mod images;
 pub mod ledger;
 mod parcels;

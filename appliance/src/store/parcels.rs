@@ -297,6 +297,16 @@ pub(super) fn settled_at_least(dir: &Path) -> u64 {
         .unwrap_or(0)
 }
 
+/// Marks that cannot be read, with their sizes.
+pub(super) fn damaged_marks(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let files = std::fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten();
+    let marks = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "mark"));
+    marks
+        .filter(|path| read_mark(path).is_none())
+        .map(|path| (path.clone(), std::fs::metadata(&path).map_or(0, |meta| meta.len())))
+        .collect()
+}
+
 const DIR: &str = "outbox";
 
 fn mark_path(dir: &Path, backend: &str) -> PathBuf {

@@ -50,6 +50,14 @@ pub enum SignError {
         #[source]
         source: vision_models::package::KeyError,
     },
+    /// The two halves of the key do not belong together: one of them is damaged or was put there by somebody.
+    #[error("{} is not the public half of {}", .public.display(), .secret.display())]
+    Halves {
+        /// File of the public half.
+        public: PathBuf,
+        /// File of the secret half.
+        secret: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error("cannot {what} {}", .path.display())]
     File {
@@ -154,12 +162,33 @@ fn key(dir: &Path) -> Result<SecretKey, SignError> {
     let path = dir.join(SECRET);
     let failed = |source| SignError::Key { path: path.clone(), source };
     if path.exists() {
-        return SecretKey::read(&path).map_err(failed);
+        let key = SecretKey::read(&path).map_err(failed)?;
+        let public = dir.join(PUBLIC);
+        // One flipped bit of a secret key is another key.
+        return if own_key(dir) == Some(key.public()) { Ok(key) } else { Err(SignError::Halves { public, secret: path }) };
+    }
+    let public = dir.join(PUBLIC);
+    if public.exists() {
+        return Err(SignError::Halves { public, secret: path });
     }
     let key = SecretKey::create(&path).map_err(failed)?;
-    let public = dir.join(PUBLIC);
-    fs::write(&public, format!("{}\n", key.public())).map_err(|source| SignError::File { what: "write", path: public, source })?;
+    let written = File::create(&public).and_then(|mut file| writeln!(file, "{}", key.public()).and_then(|()| file.sync_all()));
+    written.map_err(|source| SignError::File { what: "write", path: public, source })?;
     Ok(key)
+}
+
+/// Looks whether the station's key can be used; fine if it has none yet, or if whoever looks may not read it.
+///
+/// # Errors
+/// If it cannot.
+pub fn examine_key(dir: &Path) -> Result<(), SignError> {
+    let secret = dir.join(SECRET);
+    match File::open(&secret) {
+        Ok(_) => key(dir).map(drop),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !dir.join(SIGNATURES).exists() => Ok(()),
+        Err(source) => Err(SignError::File { what: "open", path: secret, source }),
+    }
 }
 
 /// The public key that a person names: 64 hexadecimal digits, or a file that holds them.

@@ -6,6 +6,7 @@
 use super::password;
 use serde::{Deserialize, Serialize};
 use station::action::{Person, Role};
+use station::units::Digest;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -80,6 +81,9 @@ pub enum UsersError {
 struct Stored {
     format: u32,
     users: Vec<User>,
+    /// SHA-256 of the users as JSON without spaces: a flipped bit in a name or a role is noticed. Files of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -209,6 +213,10 @@ fn read(path: &Path) -> Result<BTreeMap<String, User>, UsersError> {
     if stored.format != FORMAT {
         return Err(broken(format!("format {} is not known here (this program knows {FORMAT})", stored.format)));
     }
+    if stored.check.is_some_and(|expected| check(&stored.users) != Some(expected)) {
+        let problem = "its check does not fit, so it is damaged (or was changed by hand: then remove the line `check`)";
+        return Err(broken(problem.to_owned()));
+    }
     let mut people = BTreeMap::new();
     for user in stored.users {
         if !password::is_usable(&user.password) {
@@ -221,10 +229,15 @@ fn read(path: &Path) -> Result<BTreeMap<String, User>, UsersError> {
     Ok(people)
 }
 
+fn check(users: &[User]) -> Option<Digest> {
+    serde_json::to_vec(users).ok().map(|bytes| Digest::of(&bytes))
+}
+
 /// Beside, then over: a crash leaves the old file or the new one.
 fn write(path: &Path, people: &BTreeMap<String, User>) -> Result<(), UsersError> {
     let failed = |source| UsersError::Write { path: path.to_owned(), source };
-    let stored = Stored { format: FORMAT, users: people.values().cloned().collect() };
+    let users: Vec<User> = people.values().cloned().collect();
+    let stored = Stored { format: FORMAT, check: check(&users), users };
     let text = serde_json::to_vec_pretty(&stored).map_err(|error| failed(error.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = path.as_os_str().to_owned();
@@ -245,6 +258,31 @@ fn write(path: &Path, people: &BTreeMap<String, User>) -> Result<(), UsersError>
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn every_flipped_bit_of_the_file_is_noticed_and_an_older_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.json");
+        let users = Users::open(&path).unwrap();
+        users.add("Li Wei", Role::Operator, "seven grey boards").unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            // A hexadecimal digit in upper case means the same.
+            let is_harmless = bytes[bit / 8].eq_ignore_ascii_case(&whole[bit / 8]) && bytes[bit / 8].is_ascii_hexdigit();
+            assert!(read(&path).is_err() || is_harmless, "bit {bit}");
+        }
+        for len in 0..whole.len() {
+            std::fs::write(&path, &whole[..len]).unwrap();
+            assert!(read(&path).is_err(), "cut to {len} bytes");
+        }
+        let mut older: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        older.as_object_mut().unwrap().remove("check").unwrap();
+        std::fs::write(&path, older.to_string()).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 1);
+    }
 
     #[test]
     fn people_survive_a_restart_and_no_password_is_in_the_file() {

@@ -40,13 +40,13 @@ fn original() -> Original {
     Original { dir, entries, frames }
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut out: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     out.sort();
     out
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for path in files(from) {
         let target = to.join(path.file_name().unwrap());
@@ -59,7 +59,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Damages a file. Gives back the bytes that are no longer what they were; `None` if nothing changed.
-fn damage(path: &Path, dice: &mut Dice) -> Option<(usize, usize)> {
+pub fn damage(path: &Path, dice: &mut Dice) -> Option<(usize, usize)> {
     let before = std::fs::read(path).unwrap();
     let (kind, at) = (dice.below(12), dice.below(before.len().max(1)));
     let mut after = before.clone();

@@ -1,5 +1,6 @@
 //! The store against what happens to it: kills, flipped bits, full disks, failed syncs, other processes.
 
+mod anything;
 mod damage;
 mod full;
 mod kill;
