@@ -71,11 +71,12 @@ pub fn demo(args: &cli::Demo) -> Result<(), LineError> {
     let mut rig = Rig::open(&settings)?;
     let truth = Arc::clone(&rig.truth);
     rig.before_grab = world.before_grab(&injections, &rig, settings.recipe.verdict_deadline);
-    let sign_in = if args.headless { None } else { Some(first_person(&settings)?) };
+    let sign_in = if args.headless { None } else { Some(first_people(&settings)?) };
     let run = Run { rig, simulated: true, journal: args.journal.clone(), alive: Box::new(|| ()), page: !args.headless };
     let line = Line::start(&settings, run)?;
-    if let Some(password) = sign_in {
-        say(&format!("page: http://{}/\nsign in: supervisor / {password}", line.page.unwrap_or(settings.page.listen)))?;
+    if let Some([supervisor, officer]) = sign_in {
+        say(&format!("page: http://{}/\nsign in: supervisor / {supervisor}", line.page.unwrap_or(settings.page.listen)))?;
+        say(&format!("or, to overrule, hold and recall: officer / {officer}"))?;
         if told {
             STORY.iter().try_for_each(|(_, words)| say(&format!("story: {words}")))?;
         }
@@ -180,15 +181,18 @@ fn without_a_belt(settings: &mut Settings) {
     settings.handshake.vision_heartbeat_timeout_millis = 5000;
 }
 
-/// Makes the one person who can sign in to the page of this run, with a password made for it.
-fn first_person(settings: &Settings) -> Result<String, LineError> {
+/// Makes the two who can sign in to the page of this run, supervisor and quality officer, with passwords made for it.
+fn first_people(settings: &Settings) -> Result<[String; 2], LineError> {
     if settings.page.users.exists() {
         std::fs::remove_file(&settings.page.users).map_err(at("the users of the last demonstration"))?;
     }
     let users = web_ui::Users::open(&settings.page.users).map_err(at("the users of the page"))?;
-    let password = random_hex(8)?;
-    users.add("supervisor", Role::Supervisor, &password).map_err(at("the users of the page"))?;
-    Ok(password)
+    let passwords = [random_hex(8)?, random_hex(8)?];
+    let people = [("supervisor", Role::Supervisor), ("officer", Role::QualityOfficer)];
+    for ((name, role), password) in people.into_iter().zip(&passwords) {
+        users.add(name, role, password).map_err(at("the users of the page"))?;
+    }
+    Ok(passwords)
 }
 
 /// Random bytes as hexadecimal digits.
