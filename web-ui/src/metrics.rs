@@ -63,6 +63,15 @@ fn station(page: &mut Exposition, snapshot: &Snapshot) {
         one.line(&[("state", "confirmed")], counters.reject_confirmed);
         one.line(&[("state", "unconfirmed")], counters.reject_unconfirmed);
     });
+    let decisions = &snapshot.decisions;
+    page.counter("jidoka_decisions_total", "Decisions of people about pieces that had their verdict.", |one| {
+        one.line(&[], decisions.last);
+    });
+    page.counter("jidoka_escapes_total", "Complaints about pieces that had left.", |one| one.line(&[], decisions.escapes));
+    page.gauge("jidoka_decisions_open", "Sets of pieces in quarantine, and recalls in force.", |one| {
+        one.line(&[("what", "hold")], decisions.holds.len());
+        one.line(&[("what", "recall")], decisions.recalls.len());
+    });
     page.gauge("jidoka_ledger_backlog_entries", "Ledger entries that are not yet durable.", |one| {
         one.line(&[], snapshot.backlog_entries);
     });

@@ -163,6 +163,7 @@ fn three_days_away_and_then_every_misbehaviour_lose_nothing_and_live_records_go_
         let server = Server::start_on(away.end(), dir.path(), |settings| settings.capture_events_max = 80);
         misbehave(&server.backend);
         let back_at = days.now.mono_micros;
+        days.exchanges = 0;
         days.drain(&mut uploader);
         let counts = days.outbox.counts();
         assert_eq!((counts.waiting, counts.quarantined), (0, 1), "{counts:?}");
