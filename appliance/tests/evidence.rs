@@ -368,3 +368,65 @@ fn emptied_but(outbox: &dyn Outbox, refused: u64) -> Vec<u64> {
         all.extend(batch);
     }
 }
+
+#[test]
+fn live_records_overtake_the_backlog_and_a_decision_waits_for_the_pieces_before_it() {
+    let line = demo();
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path(), StoreSettings::default()).unwrap().0;
+    let store = open();
+    store.keep(&line.kept.iter().map(|entry| &**entry).collect::<Vec<_>>()).unwrap();
+    let outbox = store.outbox("traceability").unwrap();
+    let numbers = |parcels: Vec<Parcel>| parcels.iter().map(|parcel| parcel.result_id).collect::<Vec<_>>();
+    assert_eq!(outbox.newest(), 1000);
+    let live = numbers(outbox.next_from(981, 64).unwrap());
+    assert_eq!(live, (981..=1000).collect::<Vec<_>>());
+    outbox.delivered(&live).unwrap();
+    assert_eq!(numbers(outbox.next_from(981, 64).unwrap()), [0_u64; 0], "nothing live waits");
+    // The first decision was made after piece record 40.
+    outbox.delivered(&(1..=39).collect::<Vec<_>>()).unwrap();
+    assert_eq!(numbers(outbox.next(2).unwrap()), [40, 41]);
+    drop((outbox, store));
+    let store = open();
+    let outbox = store.outbox("traceability").unwrap();
+    assert_eq!(outbox.counts(), OutboxCounts { kept: 1025, delivered: 59, waiting: 966, quarantined: 0 });
+    outbox.delivered(&[40]).unwrap();
+    assert_eq!(numbers(outbox.next(2).unwrap()), [DECISIONS + 1, 41]);
+    outbox.delivered(&[DECISIONS + 1, DECISIONS + 3]).unwrap();
+    assert_eq!(numbers(outbox.next(1).unwrap()), [41], "the second one waits for piece record 80");
+    assert!(outbox.delivered(&[DECISIONS + 26]).is_err(), "there is no such decision");
+    // The index is lost and built again: what was delivered is known from the mark, and nothing is skipped.
+    drop((outbox, store));
+    std::fs::remove_dir_all(dir.path().join("view")).unwrap();
+    let store = open();
+    let outbox = store.outbox("traceability").unwrap();
+    let OutboxCounts { kept, delivered, waiting, quarantined } = outbox.counts();
+    assert_eq!((kept, quarantined), (delivered + waiting, 0));
+    let left = emptied_but(&*outbox, 0);
+    assert_eq!(u64::try_from(left.len()).unwrap(), waiting);
+    assert_eq!(outbox.counts(), OutboxCounts { kept: 1025, delivered: 1025, waiting: 0, quarantined: 0 });
+    assert_eq!(store.decisions_about(40).unwrap().len(), overrules_of_40(&line), "the index knows the decisions again");
+}
+
+fn overrules_of_40(line: &Line) -> usize {
+    let about_40 = |entry: &&Arc<Entry>| matches!(&entry.body, Body::Decided(record) if record.decision.result_id() == Some(40));
+    line.kept.iter().filter(about_40).count()
+}
+
+#[test]
+fn a_standing_of_before_there_were_decisions_is_read() {
+    let line = demo();
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path(), StoreSettings::default()).unwrap().0;
+    open().keep(&line.kept.iter().map(|entry| &**entry).collect::<Vec<_>>()).unwrap();
+    let json = r#"{"cursor":900,"delivered":899,"ahead":[],"quarantined":{"7":"no such product"}}"#;
+    std::fs::create_dir_all(dir.path().join("outbox")).unwrap();
+    let mark = format!("{:08x}\n{json}", crc32c::crc32c(json.as_bytes()));
+    std::fs::write(dir.path().join("outbox/traceability.mark"), mark).unwrap();
+    let store = open();
+    let outbox = store.outbox("traceability").unwrap();
+    assert_eq!(outbox.counts(), OutboxCounts { kept: 1025, delivered: 899, waiting: 125, quarantined: 1 });
+    let first = outbox.next(100).unwrap();
+    let decided = first.iter().filter(|parcel| parcel.result_id > DECISIONS).count();
+    assert_eq!((decided, first[decided].result_id), (22, 901), "every decision up to piece record 900, then what is newer");
+}
