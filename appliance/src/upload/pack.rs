@@ -58,6 +58,10 @@ pub(crate) fn fit<T>(
     let (mut items, mut ends) = (Vec::with_capacity(parcels.len()), Vec::with_capacity(parcels.len()));
     for parcel in parcels {
         match describe(parcel) {
+            Ok(described) if ends.is_empty() && described.len() > room.items => {
+                let (needs, takes) = (described.len(), room.items);
+                return unspeakable(&format_args!("it is {needs} events that belong together, and this backend takes {takes} at once"));
+            }
             Ok(described) if !ends.is_empty() && items.len() + described.len() > room.items => break,
             Ok(described) => items.extend(described),
             Err(error) if ends.is_empty() => return unspeakable(&error),

@@ -226,3 +226,16 @@ fn a_backlog_drains_ten_times_as_fast_as_the_line_makes_records_and_live_ones_ov
     assert!(per_second >= 10.0 * LIVE_PER_SECOND, "{per_second} records a second");
     println!("drain: {per_second:.0} records a second where an exchange takes 50 ms");
 }
+
+#[test]
+fn what_needs_more_events_than_a_backend_takes_at_once_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), |settings| settings.capture_events_max = 1);
+    let mut parcels: Vec<Parcel> = (1..=5).map(|id| parcel(id, mixed(id))).collect();
+    parcels.push(overrule(1, 3));
+    let outbox = MemoryOutbox::of(parcels);
+    drive(&mut Uploader::traceability(&server.settings(), contexts()).unwrap(), &outbox);
+    assert_eq!(outbox.counts(), OutboxCounts { kept: 6, delivered: 5, waiting: 0, quarantined: 1 });
+    let quarantined = outbox.quarantined();
+    assert!(quarantined[&(DECISIONS + 1)].contains("2 events that belong together"), "{quarantined:?}");
+}
