@@ -4,12 +4,14 @@ mod gauge;
 mod model;
 mod plc;
 mod query;
+mod store;
 mod teach;
 
 pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
 pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelLook, ModelSign, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 pub use query::{Criteria, Query, Recall};
+pub use store::{Store, StoreFolder, StoreFrom, StoreTo};
 pub use teach::Teach;
 
 use clap::{Args, Parser, Subcommand};
@@ -44,6 +46,9 @@ pub enum Command {
     Verify(Verify),
     /// Sign everything that the ledger holds now, also beside a running station
     Sign(Data),
+    /// The station's memory as a whole: rebuild the index, backup, export, import
+    #[command(subcommand)]
+    Store(Store),
     /// Run the embedded traceability and grading backend
     Backend(BackendArgs),
     /// Rerun a journal and compare every effect, byte for byte

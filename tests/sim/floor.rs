@@ -71,8 +71,8 @@ pub fn seed() -> u64 {
 pub struct Ledger {
     /// What `jidoka verify --json` said.
     pub report: Value,
-    /// Each segment's bytes, without a torn end.
-    segments: BTreeMap<PathBuf, Vec<u8>>,
+    /// Each segment's bytes by its file's name, without a torn end.
+    pub segments: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Ledger {
@@ -93,7 +93,7 @@ impl Ledger {
                 if report["torn"]["file"] == file.to_str().unwrap() {
                     bytes.truncate(usize::try_from(report["torn"]["from"].as_u64().unwrap()).unwrap());
                 }
-                segments.insert(file, bytes);
+                segments.insert(PathBuf::from(file.file_name().unwrap()), bytes);
             }
         }
         Self { report, segments }

@@ -65,6 +65,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recall(args) => query::recall(&args),
         Command::Verify(args) => store::verify(&args),
         Command::Sign(args) => store::sign(&args),
+        Command::Store(command) => store::store(&command),
         Command::Backend(args) => backend(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),

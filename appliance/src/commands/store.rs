@@ -1,11 +1,14 @@
-//! What is done with a station's memory from outside: verify, sign.
+//! What is done with a station's memory from outside: verify, sign, rebuild, backup, export, import.
 
 use super::{Failure, say};
-use crate::cli::{Data, Verify};
+use crate::cli::{self, Data, Verify};
 use crate::pipeline::at;
-use crate::store::sign;
+use crate::store::copy::{self, Copied, CopyError};
 use crate::store::verify::{Signed, Trust, VerifyReport, verify_with};
+use crate::store::{Store, StoreError, StoreSettings, sign};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
+use std::time::Duration;
 
 /// `jidoka verify`
 pub fn verify(args: &Verify) -> Result<(), Failure> {
@@ -80,4 +83,91 @@ pub fn sign(args: &Data) -> Result<(), Failure> {
         point.at(),
         point.key
     ))
+}
+
+/// `jidoka store …`
+pub fn store(command: &cli::Store) -> Result<(), Failure> {
+    match command {
+        cli::Store::Rebuild(args) => rebuild(&args.data),
+        cli::Store::Backup(args) => {
+            let copied = with_bar(|progress| copy::backup(&args.data, &args.to, progress))?;
+            say(&format!("{}; in the place of a data folder it is a station's again", told(&copied, &args.to)))
+        }
+        cli::Store::Export(args) => export(args),
+        cli::Store::Import(args) => import(args),
+    }
+}
+
+fn rebuild(data: &Path) -> Result<(), Failure> {
+    must_have_a_ledger(data)?;
+    let (store, _) = open(data)?;
+    let bar = spinner("building the index");
+    let entries = store.rebuild_view().map_err(at("the index is not built"))?;
+    bar.finish_and_clear();
+    say(&format!("the index of {} is built anew from {entries} entries", data.display()))
+}
+
+fn export(args: &cli::StoreTo) -> Result<(), Failure> {
+    must_have_a_ledger(&args.data)?;
+    // Held until the copy is done, so that nothing comes after it.
+    let (store, _) = open(&args.data)?;
+    store.write_marks().map_err(at("where the backends stand is not written down"))?;
+    store.sign(crate::clock::Clock::new().now().wall_micros).map_err(at("the ledger is not signed"))?;
+    let copied = with_bar(|progress| copy::backup(&args.data, &args.to, progress))?;
+    drop(store);
+    say(&format!(
+        "{}; `jidoka store import` makes a station of it. Do not start this one again: both would give the same numbers to different pieces. Settings, users and tokens lie beside the settings file and move with it",
+        told(&copied, &args.to)
+    ))
+}
+
+fn import(args: &cli::StoreFrom) -> Result<(), Failure> {
+    let copied = with_bar(|progress| copy::import(&args.from, &args.data, progress))?;
+    let bar = spinner("building the index");
+    let (store, report) = open(&args.data)?;
+    let pieces = store.pieces();
+    drop(store);
+    bar.finish_and_clear();
+    // That the index was not there is what an import is.
+    let faults = report.ledger.faults.len();
+    say(&format!("{}, {pieces} piece records; every file is what was copied", told(&copied, &args.data)))?;
+    if faults == 0 {
+        Ok(())
+    } else {
+        Err(Failure { text: format!("the ledger was damaged before it was copied, in {faults} places: run `jidoka verify`"), code: 1 })
+    }
+}
+
+fn open(data: &Path) -> Result<(Store, crate::store::OpenReport), Failure> {
+    // No picture is given up here: how many may stay is the station's to say.
+    let settings = StoreSettings { image_quota_bytes: u64::MAX, ..StoreSettings::default() };
+    Store::open(data, settings).map_err(|error: StoreError| Failure { text: crate::pipeline::see::chain(&error), code: 1 })
+}
+
+fn told(copied: &Copied, to: &Path) -> String {
+    let Copied { files, bytes, entries } = copied;
+    format!("{entries} entries in {}: {files} files, {} MiB", to.display(), bytes.div_ceil(1 << 20))
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn with_bar(copy: impl FnOnce(copy::Progress<'_>) -> Result<Copied, CopyError>) -> Result<Copied, Failure> {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left") {
+        bar.set_style(style);
+    }
+    let copied = copy(&mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    copied.map_err(|error| {
+        let code = if matches!(error, CopyError::NotEmpty(_) | CopyError::NoStation(_) | CopyError::Unfinished(_)) { 64 } else { 1 };
+        Failure { text: crate::pipeline::see::chain(&error), code }
+    })
+}
+
+fn spinner(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

@@ -425,10 +425,12 @@ pub const WITNESS: &str = "acknowledged";
 /// The highest head that was ever acknowledged, as far as the witness file tells; nothing if it is damaged.
 pub fn read_witness(dir: &Path) -> Head {
     let bytes = std::fs::read(dir.join(WITNESS)).unwrap_or_default();
-    if !is_witness(&bytes) {
-        return Head::default();
-    }
-    Head { number: EntryNumber(u64_at(&bytes, 0)), digest: Digest(array_at(&bytes, 8)), pieces: u64_at(&bytes, 40) }
+    if is_witness(&bytes) { witness_of(&bytes) } else { Head::default() }
+}
+
+/// What the bytes of a witness say.
+pub fn witness_of(bytes: &[u8]) -> Head {
+    Head { number: EntryNumber(u64_at(bytes, 0)), digest: Digest(array_at(bytes, 8)), pieces: u64_at(bytes, 40) }
 }
 
 /// True if these are the bytes of a witness.

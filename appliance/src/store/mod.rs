@@ -17,6 +17,7 @@
 pub mod archive;
 mod ballast;
 mod codec;
+pub mod copy;
 pub mod examine;
 pub mod images;
 pub mod ledger;
@@ -391,6 +392,19 @@ impl Store {
         outboxes.values().try_for_each(|parcels| parcels.carry_over(&view))?;
         drop(put(Ok(view)));
         Ok(report.caught_up)
+    }
+
+    /// Writes down where every backend stands, exactly: for a station that moves and leaves its index behind.
+    ///
+    /// # Errors
+    /// If the index cannot be read or a mark not written.
+    pub fn write_marks(&self) -> Result<(), StoreError> {
+        let standings = self.shared.ask(View::standings)?;
+        parcels::write_marks(&self.shared.dir, &standings).map_err(|source| StoreError::Directory {
+            what: "write marks in",
+            path: self.shared.dir.clone(),
+            source,
+        })
     }
 
     /// Signs everything that is durable (see `sign.rs`). Does not hold up who keeps.

@@ -297,6 +297,11 @@ pub(super) fn settled_at_least(dir: &Path) -> u64 {
         .unwrap_or(0)
 }
 
+/// Writes the mark of every backend.
+pub(super) fn write_marks(dir: &Path, standings: &BTreeMap<String, Standing>) -> io::Result<()> {
+    standings.iter().try_for_each(|(backend, standing)| write_mark(&mark_path(dir, backend), standing))
+}
+
 /// Marks that cannot be read, with their sizes.
 pub(super) fn damaged_marks(dir: &Path) -> Vec<(PathBuf, u64)> {
     let files = std::fs::read_dir(dir.join(DIR)).into_iter().flatten().flatten();

@@ -34,7 +34,8 @@ use vision_models::package::{PublicKey, SecretKey};
 pub const SIGNATURES: &str = "signatures";
 /// Name of the file with the public key.
 pub const PUBLIC: &str = "station.pub";
-const SECRET: &str = "station.key";
+/// Name of the file with the secret key.
+pub const SECRET: &str = "station.key";
 const CONTEXT: &str = "jidoka checkpoint ";
 const VERSION: &str = "1";
 
