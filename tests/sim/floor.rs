@@ -316,9 +316,11 @@ pub fn assert_every_piece_is_accounted_for(floor: &Floor, kills: &[u32]) -> usiz
     let graded: BTreeSet<&str> = grades.iter().map(|grade| grade["id"].as_str().unwrap()).collect();
     assert_eq!((&graded, grades.len()), (&names, names.len()), "grades and events are not of the same records");
 
-    let results: Vec<u64> = events.iter().map(|event| event["jidoka:resultId"].as_u64().unwrap()).collect();
+    // After a restart live records overtake those that wait, so only which ones there are is promised, not their order.
+    let mut results: Vec<u64> = events.iter().map(|event| event["jidoka:resultId"].as_u64().unwrap()).collect();
+    results.sort_unstable();
     let expected: Vec<u64> = (1..).take(results.len()).collect();
-    assert_eq!(results, expected, "records have not arrived in their order, each once");
+    assert_eq!(results, expected, "a record is missing at the backend, or there twice");
     let records: BTreeMap<u64, &Value> = events.iter().map(|event| (event["jidoka:piece"].as_u64().unwrap(), event)).collect();
     assert_eq!(records.len(), events.len(), "a piece has two records");
     let announced: BTreeSet<u64> = (1..=u64::from(seen.triggered)).collect();
