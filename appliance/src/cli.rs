@@ -4,6 +4,7 @@ mod gauge;
 mod model;
 mod plc;
 mod query;
+mod rubric;
 mod store;
 mod teach;
 
@@ -11,6 +12,7 @@ pub use gauge::{Gauge, GaugeEval, GaugeMeasure};
 pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, ModelLook, ModelSign, ModelVerify};
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 pub use query::{Criteria, Query, Recall};
+pub use rubric::{Period, Regrade, Rubric, RubricCheck, RubricExplain, RubricLots};
 pub use store::{Store, StoreFolder, StoreFrom, StoreTo};
 pub use teach::Teach;
 
@@ -59,6 +61,11 @@ pub enum Command {
     /// Sizes from pictures, in millimetres with their uncertainty
     #[command(subcommand)]
     Gauge(Gauge),
+    /// How pieces and lots are graded: check a rubric, ask why a piece has its grade, grade lots
+    #[command(subcommand)]
+    Rubric(Rubric),
+    /// What another rubric would have done to the pieces of the ledger, and what it would have cost
+    Regrade(Regrade),
     /// Make a model package from pictures of good pieces alone, in under a minute, without a network
     Teach(Teach),
     /// The PLC's side of the contract

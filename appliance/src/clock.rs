@@ -2,6 +2,7 @@
 //!
 //! Every decision uses the monotonic half of a `Timestamp`; the wall half is for people and records, and may step.
 
+use station::rubric::scheme::Day;
 use station::units::Timestamp;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -37,6 +38,22 @@ impl Clock {
     pub fn as_fn(self) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
         Arc::new(move || self.now())
     }
+}
+
+/// Today by the wall clock, in the time zone of the machine.
+#[must_use]
+pub fn today() -> Day {
+    day_of(Clock::new().now())
+}
+
+/// The day of an instant, in the time zone of the machine. A clock that is out of all bounds reads as the first day there is.
+#[must_use]
+pub fn day_of(at: Timestamp) -> Day {
+    let instant = jiff::Timestamp::from_microsecond(at.wall_micros).unwrap_or_default();
+    let date = instant.to_zoned(jiff::tz::TimeZone::system()).date();
+    let parts = (u16::try_from(date.year()), u8::try_from(date.month()), u8::try_from(date.day()));
+    let (Ok(year), Ok(month), Ok(day)) = parts else { return Day::FIRST };
+    Day::new(year, month, day).unwrap_or(Day::FIRST)
 }
 
 /// Microseconds of CPU that the calling thread has had: what a piece of work costs, however busy the machine is.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod gauges;
+pub mod grading;
 pub mod host;
 pub mod journal;
 pub mod judge;

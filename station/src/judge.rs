@@ -3,13 +3,16 @@
 //! Invariant: without an inspection by the recipe's own model, with finite scores of known classes, there is no `Pass`.
 
 use crate::inspection::{ClassId, Finding, Inspection, MissReason};
+use crate::reading::Reading;
 use crate::recipe::Recipe;
+use crate::rubric::Seen;
+use crate::rubric::scheme::VerdictBy;
 use crate::verdict::{Judgement, Reason, Verdict};
 use std::collections::BTreeMap;
 
-/// The verdict on an inspected piece.
+/// The verdict on an inspected piece. `readings` are those in force when it arrived, and what was measured of it.
 #[must_use]
-pub fn judge(recipe: &Recipe, inspection: &Inspection) -> Judgement {
+pub fn judge(recipe: &Recipe, inspection: &Inspection, readings: &[Reading]) -> Judgement {
     if !is_by_the_recipe(recipe, inspection) || inspection.findings.iter().any(|finding| !is_sound(recipe, finding)) {
         return hold(MissReason::ModelError);
     }
@@ -21,14 +24,28 @@ pub fn judge(recipe: &Recipe, inspection: &Inspection) -> Judgement {
         *many = many.saturating_add(1);
         *best = best.max(finding.score);
     }
-    let suspects_from = |score: f32| {
-        let suspects = inspection.findings.iter().filter(|finding| finding.score >= score && !is_defect(recipe, finding));
-        u16::try_from(suspects.count()).unwrap_or(u16::MAX)
-    };
-    let grade = recipe.rubric.grade(count, suspects_from);
-    let verdict = if count == 0 { Verdict::Pass } else { Verdict::Reject };
-    let reasons = by_class.into_iter().map(|(class, (count, score))| Reason::Defects { class, count, score }).collect();
-    Judgement { verdict, reasons, grade }
+    let grade = recipe.rubric.grade(&Seen { recipe, inspection, readings });
+    let verdict = if passes(recipe, count, grade) { Verdict::Pass } else { Verdict::Reject };
+    if verdict == Verdict::Pass {
+        return Judgement { verdict, reasons: Vec::new(), grade };
+    }
+    let by_grade = by_grade(recipe, grade).then(|| Reason::Grade { grade, name: recipe.rubric.name(grade).into() });
+    let defects = by_class.into_iter().map(|(class, (count, score))| Reason::Defects { class, count, score });
+    Judgement { verdict, reasons: defects.chain(by_grade).collect(), grade }
+}
+
+/// Whether a piece with so many defects and this grade passes: by the defects, unless the rubric says otherwise.
+fn passes(recipe: &Recipe, defects: u16, grade: u16) -> bool {
+    match recipe.rubric.scheme.as_ref().map(|scheme| scheme.verdict) {
+        None | Some(VerdictBy::Defects) => defects == 0,
+        Some(VerdictBy::Grade) => !by_grade(recipe, grade),
+        Some(VerdictBy::Both) => defects == 0 && !by_grade(recipe, grade),
+    }
+}
+
+/// True if the grade by itself rejects a piece.
+fn by_grade(recipe: &Recipe, grade: u16) -> bool {
+    recipe.rubric.scheme.as_ref().is_some_and(|scheme| scheme.verdict != VerdictBy::Defects && !scheme.is_graded(grade))
 }
 
 /// By the recipe's own model, and by every camera that belongs to it.
@@ -42,7 +59,17 @@ fn is_by_the_recipe(recipe: &Recipe, inspection: &Inspection) -> bool {
 /// What one camera's picture says by itself: the worst of what it can contribute. For people alone; a verdict is made of all.
 #[must_use]
 pub fn glance(recipe: &Recipe, inspection: &Inspection) -> Verdict {
-    let Some(set) = &recipe.frame_set else { return judge(recipe, inspection).verdict };
+    let Some(set) = &recipe.frame_set else {
+        let sound = is_by_the_recipe(recipe, inspection) && inspection.findings.iter().all(|finding| is_sound(recipe, finding));
+        let clean = defects(recipe, inspection).next().is_none();
+        return if !sound {
+            Verdict::Hold
+        } else if clean {
+            Verdict::Pass
+        } else {
+            Verdict::Reject
+        };
+    };
     let member = set.members.iter().find(|member| member.camera == inspection.camera && member.model == inspection.model);
     let Some(member) = member else { return Verdict::Hold };
     if inspection.findings.iter().any(|finding| is_defect(recipe, &member.own(0, finding))) { Verdict::Reject } else { Verdict::Pass }

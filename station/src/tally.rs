@@ -70,7 +70,7 @@ fn told(reason: &Reason) -> Option<String> {
     match reason {
         Reason::MissedBy { camera, reason } => Some(format!("{camera}: {reason}")),
         Reason::Missed(reason) => Some(reason.name().to_owned()),
-        Reason::Defects { .. } | Reason::Recalled { .. } => None,
+        Reason::Defects { .. } | Reason::Grade { .. } | Reason::Recalled { .. } => None,
     }
 }
 

@@ -50,6 +50,13 @@ pub enum Reason {
         /// Best score, 0…1.
         score: f32,
     },
+    /// Its grade alone rejects it: it is below the grades of the rubric, or cannot be judged.
+    Grade {
+        /// Index of the grade.
+        grade: u16,
+        /// Its name.
+        name: Arc<str>,
+    },
     /// It was not inspected.
     Missed(MissReason),
     /// One camera of its frame set did not see it.
@@ -74,7 +81,7 @@ impl Reason {
     pub const fn missed(&self) -> Option<MissReason> {
         match self {
             Self::Missed(reason) | Self::MissedBy { reason, .. } => Some(*reason),
-            Self::Defects { .. } | Self::Recalled { .. } => None,
+            Self::Defects { .. } | Self::Grade { .. } | Self::Recalled { .. } => None,
         }
     }
 }

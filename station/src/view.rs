@@ -199,6 +199,7 @@ fn piece_view(recipe: &Recipe, record: &PieceRecord, at: Timestamp) -> PieceView
     let reason = |reason: &Reason| match reason {
         Reason::Defects { class, count: 1, .. } => name(*class),
         Reason::Defects { class, count, .. } => format!("{count} × {}", name(*class)),
+        Reason::Grade { name, .. } => name.to_string(),
         Reason::Missed(missed) => missed.name().to_owned(),
         Reason::MissedBy { camera, reason } => format!("{camera}: {reason}"),
         Reason::Recalled { name, .. } => format!("recalled: {name}"),

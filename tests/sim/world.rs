@@ -65,7 +65,7 @@ pub fn recipe() -> Recipe {
         model: model(),
         frame_set: None,
         classes: ["open", "short"].map(|name| DefectClass { name: name.to_owned(), threshold: 0.5 }).to_vec(),
-        rubric: Rubric { version: 1, bands: vec![Band { grade: "A".to_owned(), defects_max: 0, suspects_max: 0, suspect_score: 0.3 }] },
+        rubric: Rubric::of_bands(1, vec![Band { grade: "A".to_owned(), defects_max: 0, suspects_max: 0, suspect_score: 0.3 }]),
         verdict_deadline: Micros::from_millis(500),
         gate_offset: 2 * PITCH + PITCH / 2,
         gate_slack: PITCH,

@@ -6,7 +6,9 @@ mod memory;
 mod model;
 mod plc;
 mod query;
+mod regrade;
 mod replay;
+mod rubric;
 mod station;
 mod store;
 mod teach;
@@ -70,6 +72,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Model(command) => model::model(&command),
         Command::Gauge(command) => gauge::gauge(&command),
+        Command::Rubric(command) => rubric::rubric(&command),
+        Command::Regrade(args) => regrade::regrade(&args),
         Command::Teach(args) => teach::run(&args),
         Command::Plc(Plc::Sim(args)) => plc::sim(&args),
         Command::Plc(Plc::Watch(args)) => plc::watch(&args),

@@ -11,6 +11,7 @@ mod camera;
 mod plc;
 mod problem;
 mod raw;
+pub mod rubric;
 pub mod seal;
 mod template;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use plc::{
 pub use problem::{Problem, Problems};
 pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
+use rubric::Document;
 use serde::Serialize;
 use station::frame_set::{FrameSet, Member};
 use station::inspection::{ClassId, ModelRef};
@@ -35,7 +37,6 @@ use station::rubric::Rubric;
 use station::units::Micros;
 use station::verdict::Verdict;
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,6 +93,9 @@ pub struct Settings {
     pub panel: Option<PanelSettings>,
     /// Real-time priority and locked memory; none if the file has no section for it. `[realtime]`
     pub realtime: Option<Realtime>,
+    /// The document that the rubric was read from; `None` if its bands stand in the settings. `[rubric] file`
+    #[serde(skip)]
+    rubric_document: Option<Document>,
     /// The file, for problems that are found later.
     #[serde(skip)]
     origin: Origin,
@@ -280,25 +284,14 @@ pub enum Language {
 impl Settings {
     /// Reads and checks a settings file.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let file = path.display().to_string();
-        let refuse = |what: String, mend: &str| {
-            Problems::one(Problem { file: file.clone(), line: None, key: String::new(), what, mend: mend.to_owned() })
-        };
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|opened| opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|error| refuse(format!("cannot be read: {error}"), "name an existing file that this user may read"))?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-            return Err(refuse(format!("is larger than {FILE_BYTES_MAX} bytes"), "name a settings file"));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = good.split(|byte| *byte == b'\n').count();
-            refuse(format!("line {line} is not UTF-8"), "save the file as UTF-8")
-        })?;
+        let (file, text) = rubric::read_text(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Self::parse(&file, &text, &folder)
+        let settings = Self::parse(&file, &text, &folder)?;
+        if let Some(document) = &settings.rubric_document {
+            document.in_force(crate::clock::today())?;
+        }
+        Ok(settings)
     }
 
     /// Checks the text of a settings file. `file` names it in problems; relative paths are taken from `folder`.
@@ -324,6 +317,9 @@ impl Settings {
         let joined = validate::looks::join(&self.model, &self.origin, &first, others)?;
         let payload = validate::payload::values(&self.recipe, &self.origin, &joined.packages, &joined.classes)?;
         let classes = validate::classes(&self.model, &self.origin, &joined.packages, &joined.classes)?;
+        if let Some(document) = &self.rubric_document {
+            document.fits(&classes, &self.cameras().map(|camera| camera.name.as_str()).collect::<Vec<_>>())?;
+        }
         let member = |(camera, (model, classes)): (&CameraSettings, (Arc<ModelRef>, Vec<ClassId>))| Member {
             camera: camera.name.as_str().into(),
             model,

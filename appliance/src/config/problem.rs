@@ -34,7 +34,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a settings file, in its order. Displayed as one line per problem.
+/// Everything that is wrong with a settings file and the files it names, in their order. Displayed as one line per problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -42,7 +42,7 @@ impl Problems {
     /// Sorts what was found. `None` if nothing was.
     pub(super) fn found(mut list: Vec<Problem>) -> Option<Self> {
         list.sort_by(|a, b| {
-            let place = |problem: &Problem| (problem.line.unwrap_or(usize::MAX), problem.key.clone());
+            let place = |problem: &Problem| (problem.file.clone(), problem.line.unwrap_or(usize::MAX), problem.key.clone());
             place(a).cmp(&place(b))
         });
         list.dedup();

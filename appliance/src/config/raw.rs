@@ -6,6 +6,8 @@
 //! Invariants: a key that nobody asked for is a problem (found when its section goes out of scope); a misspelt key is
 //! one problem, not an unknown one and a missing one; a file that is not TOML still has its readable part judged.
 
+mod tables;
+
 use super::problem::{Problem, Problems};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

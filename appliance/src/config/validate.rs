@@ -54,7 +54,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let recipe_section = root.section("recipe");
     let recipe = recipe(&recipe_section);
     let cameras = frame_set::cameras(root, folder, recipe.as_ref().map(|(_, _, deadline)| *deadline));
-    let rubric = plan::rubric(&root.section("rubric"));
+    let rubric = plan::rubric(&root.section("rubric"), folder);
     let (modbus, mut tags) = plc::settings(root);
     let gauge =
         root.optional_section("gauge").map_or(Some(None), |section| gauge(&section, folder, tags.as_mut(), cameras.as_ref()).map(Some));
@@ -79,8 +79,14 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         payload::may_be_written(&recipe_section, payload, plc);
     }
 
+    if let (Some((_, Some(document))), Some(tags)) = (&rubric, &tags)
+        && let Err(problems) = document.reads(&tags.iter().map(|tag| &*tag.name).collect::<Vec<_>>())
+    {
+        root.adopt(&problems);
+    }
     let modbus = modbus?;
     let (name, product, verdict_deadline) = recipe?;
+    let (rubric, rubric_document) = rubric?;
     let frame_set::Cameras { first, others, frame_set } = cameras?;
     Some(Settings {
         identity: identity?,
@@ -91,7 +97,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         frame_set,
         model: model?,
         gauge: gauge?,
-        recipe: RecipeSettings { name, product, verdict_deadline, rubric: rubric?, payload: payload? },
+        recipe: RecipeSettings { name, product, verdict_deadline, rubric, payload: payload? },
         plc: modbus.plc,
         modbus_server: modbus.server,
         handshake: modbus.handshake,
@@ -104,6 +110,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
         log_level: log_level?,
         panel: panel?,
         realtime: realtime?,
+        rubric_document,
         origin: Origin::default(),
     })
 }
@@ -268,7 +275,7 @@ pub(super) fn classes(
 
 /// Scores are `f32`; a threshold is a short decimal, whose nearest `f32` is what is meant.
 #[expect(clippy::cast_possible_truncation, reason = "rounding a number from 0 to 1 to the nearest f32 is the purpose")]
-const fn narrow(threshold: f64) -> f32 {
+pub(super) const fn narrow(threshold: f64) -> f32 {
     threshold as f32
 }
 
@@ -408,7 +415,12 @@ fn panel(section: &Section<'_>, folder: &Path) -> Option<PanelSettings> {
 }
 
 /// Tells of every section that says the same as one before it. `what` is told with the value in it.
-fn refuse_repetition<K: Ord + Clone>(sections: &[(&Section<'_>, Option<K>)], key: &'static str, what: impl Fn(&K) -> String, mend: &str) {
+pub(super) fn refuse_repetition<K: Ord + Clone>(
+    sections: &[(&Section<'_>, Option<K>)],
+    key: &'static str,
+    what: impl Fn(&K) -> String,
+    mend: &str,
+) {
     let mut seen = BTreeSet::new();
     for (section, value) in sections {
         if let Some(value) = value

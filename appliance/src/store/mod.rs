@@ -57,7 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use view::{SearchError, View, ViewError};
 use walk::{Fault, Head};
 
-const LEDGER: &str = "ledger";
+pub(crate) const LEDGER: &str = "ledger";
 /// The view is made durable after this many entries. What a power cut takes from it is read from the ledger again.
 const VIEW_SYNC_EVERY: usize = 512;
 /// Pictures deleted at once when the disk is full.

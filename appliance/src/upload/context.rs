@@ -71,6 +71,7 @@ impl Context {
     pub fn reason(&self, reason: &Reason) -> String {
         match reason {
             Reason::Defects { class, count, score } => format!("{} ×{count} ({score:.2})", self.class_name(*class)),
+            Reason::Grade { name, .. } => format!("graded {name}"),
             Reason::Missed(why) => format!("not inspected: {why}"),
             Reason::MissedBy { camera, reason } => format!("not inspected by {camera}: {reason}"),
             Reason::Recalled { name, .. } => format!("recalled: {name}"),

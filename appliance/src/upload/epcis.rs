@@ -164,7 +164,7 @@ fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time:
         .iter()
         .filter_map(|reason| match reason {
             Reason::Defects { class, count, score } => Some((context.class_name(*class), *count, *score)),
-            Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => None,
+            Reason::Grade { .. } | Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => None,
         })
         .collect();
     let total: u32 = counts.iter().map(|(_, count, _)| u32::from(*count)).sum();

@@ -46,7 +46,7 @@ pub fn started() -> Started {
         model: model(),
         frame_set: None,
         classes: vec![class("open"), class("short")],
-        rubric: Rubric { version: 3, bands: vec![band("A", 0), band("B", 2)] },
+        rubric: Rubric::of_bands(3, vec![band("A", 0), band("B", 2)]),
         verdict_deadline: Micros::from_millis(200),
         gate_offset: 1000,
         gate_slack: 100,

@@ -10,9 +10,11 @@ use crate::upload::pack::{Package, Protocol, Room, fit};
 use crate::upload::uri;
 use serde::Serialize;
 use station::decision::Decision;
+use station::inspection::Inspection;
 use station::record::{Body, Entry};
 use station::units::{Digest, Timestamp};
 use station::verdict::{Reason, Verdict};
+use std::sync::Arc;
 
 /// Some graded pieces.
 #[derive(Debug, Serialize)]
@@ -79,8 +81,12 @@ pub fn grade_of(entry: &Entry, context: &Context) -> Result<PieceGrade, MappingE
     let grade = Some(piece.judgement.grade).filter(|grade| standing.judged && *grade != 0);
     let defects = |reason: &Reason| match reason {
         Reason::Defects { count, .. } => u32::from(*count),
-        Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => 0,
+        Reason::Grade { .. } | Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => 0,
     };
+    let of_reasons = || piece.judgement.reasons.iter().map(defects).sum();
+    // Where grades decide, a piece with defects may pass, and then has no reasons.
+    let seen =
+        |inspection: &Arc<Inspection>| u32::try_from(station::judge::defects(&context.recipe, inspection).count()).unwrap_or(u32::MAX);
     Ok(PieceGrade {
         id: event_id(&context.identity, record_digest),
         line: context.identity.line.clone(),
@@ -96,7 +102,7 @@ pub fn grade_of(entry: &Entry, context: &Context) -> Result<PieceGrade, MappingE
         grade,
         grade_name: grade.map(|grade| context.recipe.rubric.name(grade)),
         rubric_version: piece.rubric_version,
-        defects: piece.judgement.reasons.iter().map(defects).sum(),
+        defects: if standing.verdict == Verdict::Pass { piece.inspection.as_ref().map_or_else(of_reasons, seen) } else { of_reasons() },
         reasons: piece.judgement.reasons.iter().map(|reason| context.reason(reason)).collect(),
         model: piece.inspection.as_ref().map(|inspection| inspection.model.package.clone()),
         graded_at: context.time(entry.number.0, entry.at)?.0,

@@ -35,7 +35,7 @@ impl Station {
             open.readings.retain(|reading| reading.tag != measured.tag);
             open.readings.push(measured.clone());
         }
-        let judgement = judge(&self.setup.recipe, inspection);
+        let judgement = judge(&self.setup.recipe, inspection, &open.readings);
         self.close(open, Some(inspection), judgement, now, effects);
     }
 

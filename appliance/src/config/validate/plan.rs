@@ -6,17 +6,41 @@ mod rules;
 use super::refuse_repetition;
 use super::tags::KnownTag;
 use crate::config::raw::{Section, nearest};
+use crate::config::rubric::Document;
 use station::alarm::FalseStopBudget;
 use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy};
 use station::recipe::{Characteristic, Counting, GivenLimits, Source, Spread};
 use station::rubric::{Band, Rubric};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A count of pieces in the policy. The largest one is a day of a fast line; more would be a slip.
 const PIECES_MAX: u32 = 100_000;
 
-/// Reads `[rubric]` with its `[[rubric.band]]`.
-pub(super) fn rubric(section: &Section<'_>) -> Option<Rubric> {
+/// Reads `[rubric]`: the document that it names, or its own `[[rubric.band]]`.
+pub(super) fn rubric(section: &Section<'_>, folder: &Path) -> Option<(Rubric, Option<Document>)> {
+    if !section.has("file") {
+        return Some((bands(section)?, None));
+    }
+    let file = section.text("file", "the file of a rubric, for example \"rubrics/eggs.toml\"");
+    let stage = section.optional_text("stage", "the stage of inspection that this station stands for");
+    let document = match Document::load(&folder.join(file?)) {
+        Ok(document) => document,
+        Err(problems) => {
+            section.adopt(&problems);
+            return None;
+        }
+    };
+    match document.at_stage(stage?) {
+        Ok(document) => Some((document.rubric.clone(), Some(document))),
+        Err(what) => {
+            section.wrong("stage", what, "write `stage = …`, one of the rubric's, or none if it has none");
+            None
+        }
+    }
+}
+
+fn bands(section: &Section<'_>) -> Option<Rubric> {
     let version = section.whole("version", 1..=u16::MAX);
     let sections = section.sections("band");
     if !section.has("band") {
@@ -34,7 +58,7 @@ pub(super) fn rubric(section: &Section<'_>) -> Option<Rubric> {
             later.wrong_section(what, "order the bands from the strictest to the widest");
         }
     }
-    Some(Rubric { version: version?, bands: bands.into_iter().collect::<Option<_>>()? })
+    Some(Rubric::of_bands(version?, bands.into_iter().collect::<Option<_>>()?))
 }
 
 /// True if every piece that fits `band` also fits `earlier`.
