@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-documents=(README.md ARCHITECTURE.md SPECIFICATION.md SAFETY.md CHANGELOG.md docs/plc.md docs/cameras.md docs/ledger.md docs/rubric.md)
+documents=(README.md ARCHITECTURE.md SPECIFICATION.md SAFETY.md CHANGELOG.md docs/plc.md docs/cameras.md docs/ledger.md docs/rubric.md docs/api.md)
 wrong=0
 
 tell() {

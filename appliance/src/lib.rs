@@ -18,6 +18,7 @@ pub mod packages;
 pub mod panel;
 pub mod pipeline;
 pub mod realtime;
+pub mod recall;
 pub mod report;
 pub mod store;
 pub mod upload;

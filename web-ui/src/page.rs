@@ -15,6 +15,9 @@ use tokio::sync::{Semaphore, watch};
 /// Password hashes at one time: each takes 19 MiB and a core for tens of milliseconds.
 const HASHES_MAX: usize = 2;
 
+/// Questions to all records at one time: one reads through every row, so that a second one would only make both late.
+const QUESTIONS_MAX: usize = 1;
+
 /// Blocking look-ups (pictures, records) at one time: a slow disk must not take the whole blocking pool.
 const LOOKUPS_MAX: usize = 4;
 
@@ -84,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) hashing: Pool,
     /// Look-ups of pictures and records.
     pub(crate) lookups: Pool,
+    /// Questions to all records, and their downloads. Apart from the look-ups: a slow one never delays a piece's page.
+    pub(crate) questions: Pool,
     /// What live streams send.
     pub(crate) live: watch::Sender<Live>,
     /// Slots for live streams.
@@ -114,6 +119,7 @@ impl Page {
             setup,
             hashing: Pool::new(HASHES_MAX),
             lookups: Pool::new(LOOKUPS_MAX),
+            questions: Pool::new(QUESTIONS_MAX),
             streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -158,6 +164,7 @@ pub async fn serve(page: Page, listener: TcpListener, stop: impl Future<Output =
 }
 
 /// A bounded share of the runtime's blocking pool.
+#[derive(Clone)]
 pub(crate) struct Pool(Arc<Semaphore>);
 
 impl Pool {
@@ -168,15 +175,33 @@ impl Pool {
     /// Runs `work` on the blocking pool as soon as a slot is free.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         let slot = Arc::clone(&self.0).acquire_owned().await;
-        tokio::task::spawn_blocking(move || {
+        finish(tokio::task::spawn_blocking(move || {
             // Held until the work is done, even if whoever asked has gone.
             let _slot = slot;
             work()
-        })
+        }))
         .await
-        .map_err(|error| {
-            tracing::error!(%error, "a look-up for the page failed");
-            Problem::internal()
-        })
     }
+
+    /// The same, if a slot gets free in time.
+    pub(crate) async fn run_within<T: Send + 'static>(
+        &self,
+        wait: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let slot = tokio::time::timeout(wait, Arc::clone(&self.0).acquire_owned()).await;
+        let slot = slot.map_err(|_| Problem::busy("questions", "another question to all records is being answered"))?;
+        finish(tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            work()
+        }))
+        .await
+    }
+}
+
+async fn finish<T>(work: tokio::task::JoinHandle<T>) -> Result<T, Problem> {
+    work.await.map_err(|error| {
+        tracing::error!(%error, "a look-up for the page failed");
+        Problem::internal()
+    })
 }

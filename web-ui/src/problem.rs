@@ -17,11 +17,14 @@ pub(crate) struct Problem {
     code: &'static str,
     error: String,
     mend: String,
+    /// The parameter of the address that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, error: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { status, retry_secs: None, code, error: error.into(), mend: mend.into() }
+        Self { status, retry_secs: None, code, error: error.into(), mend: mend.into(), parameter: None }
     }
 
     pub(crate) fn not_signed_in() -> Self {
@@ -39,6 +42,11 @@ impl Problem {
 
     pub(crate) fn invalid(code: &'static str, error: impl Into<String>, mend: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error, mend)
+    }
+
+    /// A parameter of the address that cannot be meant.
+    pub(crate) fn parameter(name: String, error: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { parameter: Some(name), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "parameter", error, mend) }
     }
 
     pub(crate) fn conflict(code: &'static str, error: impl Into<String>, mend: impl Into<String>) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::page::Shared;
 use crate::problem::Problem;
-use crate::{actions, assets, auth::door, decisions, guard, live, metrics, view};
+use crate::{actions, assets, auth::door, decisions, guard, live, metrics, query, view};
 use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
@@ -32,6 +32,11 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/pieces", get(view::find_piece))
         .route("/pieces/{result_id}", get(view::piece))
         .route("/pieces/{result_id}/frame.jpg", get(view::piece_frame))
+        // ask all records; the parameters stand in docs/api.md
+        .route("/records", get(query::page))
+        .route("/records/count", get(query::count))
+        .route("/records.csv", get(query::csv))
+        .route("/records.epcis.json", get(query::epcis))
         // act
         .route("/stop", post(actions::stop))
         .route("/stop/acknowledge", post(actions::acknowledge))

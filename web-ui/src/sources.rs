@@ -5,6 +5,7 @@ use station::action::Request;
 use station::decision::ResultRange;
 use station::piece::PieceId;
 use station::snapshot::Snapshot;
+use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -57,11 +58,61 @@ pub trait Records: Send + Sync {
     fn give_another_try(&self, _backend: &str) -> Option<Result<u64, String>> {
         None
     }
+    /// One page of the records that a question finds, newest first: `{"records": […], "searched": n, "next": cursor or null}`.
+    /// The question comes as names and values, as in an address.
+    ///
+    /// # Errors
+    /// What cannot be meant, and what cannot be read.
+    fn query(&self, _pairs: &[(String, String)]) -> Result<serde_json::Value, Objection> {
+        Err(Objection::Unavailable("there are no records here".to_owned()))
+    }
+    /// How many records a question finds, and the ranges of their numbers.
+    ///
+    /// # Errors
+    /// As [`Records::query`].
+    fn count(&self, _pairs: &[(String, String)]) -> Result<serde_json::Value, Objection> {
+        Err(Objection::Unavailable("there are no records here".to_owned()))
+    }
+    /// Finds everything that a question is after; what it gives back writes that out.
+    ///
+    /// # Errors
+    /// As [`Records::query`].
+    fn export(&self, _form: Export, _pairs: &[(String, String)]) -> Result<Writing, Objection> {
+        Err(Objection::Unavailable("there are no records here".to_owned()))
+    }
     /// The serials of these piece records, where they have one.
     fn serials(&self, results: &[ResultRange]) -> Vec<String> {
         let serial = |id| self.piece(id)?.pointer("/body/piece/arrival/serial")?.as_str().map(str::to_owned);
         results.iter().flat_map(|range| range.first..=range.last).filter_map(serial).collect()
     }
+}
+
+/// How found records are written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Export {
+    /// One line per record.
+    Csv,
+    /// One EPCIS 2.0 document.
+    Epcis,
+}
+
+/// Writes a download. It may block, and ends when the writer fails: whoever asked has gone.
+pub type Writing = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>;
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objection {
+    /// It cannot be meant.
+    Wrong {
+        /// The parameter that is wrong.
+        parameter: String,
+        /// What is wrong with it.
+        error: String,
+        /// What to write instead.
+        mend: String,
+    },
+    /// The records cannot be asked now.
+    Unavailable(String),
 }
 
 /// Why a decision was not taken.

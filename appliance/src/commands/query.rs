@@ -4,18 +4,18 @@ use super::{Failure, say};
 use crate::cli::{Query, Recall};
 use crate::pipeline::at;
 use crate::pipeline::see::chain;
+use crate::recall::described::{Described, Line};
+use crate::recall::export::{COLUMNS, events, pictures, row};
+use crate::recall::words::criteria;
 use crate::store::archive::Archive;
+use crate::store::rows::overruled::Overruled;
 use crate::store::rows::question::Question;
 use crate::store::{Found, StoreError};
-use crate::upload::context::{Context, Contexts};
-use crate::upload::epcis::{Document, Event, event_of};
+use crate::upload::epcis::{Document, Event};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use station::decision::{Affected, RANGES_MAX, ResultRange, SERIALS_MAX};
-use station::inspection::Inspection;
-use station::reading::Quality;
-use station::record::{Body, Entry, EntryNumber, PieceRecord};
-use station::verdict::Reason;
+use station::record::{Body, Entry, PieceRecord};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -23,10 +23,11 @@ use std::path::Path;
 /// Answers a question.
 pub(super) fn query(args: &Query) -> Result<(), Failure> {
     let (archive, found) = search(&args.data, &args.criteria.question())?;
-    let contexts = Described::of(&archive)?;
+    let described = described(&archive)?;
     let shown: Vec<Entry> = newest(&found, args.limit).iter().filter_map(|id| record(&archive, *id)).collect();
     if args.json {
-        let answer = json!({"found": found.records.len(), "searched": found.searched, "records": shown});
+        let records: Vec<_> = shown.iter().map(|entry| with_overrule(entry, &found)).collect();
+        let answer = json!({"found": found.records.len(), "searched": found.searched, "records": records});
         return say(&answer.to_string());
     }
     let mut lines = vec![format!("{} of {} piece records", found.records.len(), found.searched)];
@@ -35,7 +36,8 @@ pub(super) fn query(args: &Query) -> Result<(), Failure> {
             lines[0].push_str(&format!("; the newest {} (--limit shows more):", shown.len()));
         }
         let head = ["record", "time", "serial or piece", "lot", "verdict", "grade", "defects"].map(str::to_owned);
-        let rows: Vec<[String; 7]> = std::iter::once(head).chain(shown.iter().filter_map(|entry| contexts.line(entry))).collect();
+        let rows = shown.iter().filter_map(|entry| described.line(entry, overrule_of(entry, &found))).map(|line| cells(&line));
+        let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
         lines.extend(table(&rows));
     }
     say(&lines.join("\n"))
@@ -55,13 +57,13 @@ pub(super) fn recall(args: &Recall) -> Result<(), Failure> {
     if found.records.is_empty() {
         return say(&format!("no piece: 0 of {} piece records; nothing was written", found.searched));
     }
-    let described = Described::of(&archive)?;
+    let described = described(&archive)?;
     fs::create_dir_all(args.to.join("images")).map_err(at(&format!("cannot write to {}", args.to.display())))?;
     let done = Exported::write(&archive, &described, &found, &args.to)?;
     let criteria = criteria(&question);
     let head = json!({
         "name": args.name, "criteria": criteria, "made_at": jiff::Timestamp::now().to_string(),
-        "searched": found.searched, "affected": found.records.len(), "damaged": done.damaged,
+        "searched": found.searched, "affected": found.records.len(), "overruled": found.overruled.len(), "damaged": done.damaged,
         "pictures": done.pictures, "pictures_gone": done.pictures_gone,
         "request": done.request(&args.name, &criteria),
     });
@@ -113,57 +115,29 @@ fn record(archive: &Archive, result_id: u64) -> Option<Entry> {
     }
 }
 
-/// What records mean: the recipe that was in force for each.
-struct Described(Option<Contexts>);
+fn described(archive: &Archive) -> Result<Described, Failure> {
+    Ok(Described::of(&archive.starts().map_err(at("the station's starts cannot be read"))?))
+}
 
-impl Described {
-    fn of(archive: &Archive) -> Result<Self, Failure> {
-        let zone = TimeZone::system();
-        let mut contexts: Option<Contexts> = None;
-        for entry in archive.starts().map_err(at("the station's starts cannot be read"))? {
-            let Body::Started(started) = &entry.body else { continue };
-            let context = Context::from_started(started, zone.clone());
-            match &mut contexts {
-                None => contexts = Some(Contexts::new(context)),
-                Some(contexts) => contexts.changed(entry.number, context),
-            }
-        }
-        Ok(Self(contexts))
-    }
+fn overrule_of<'f>(entry: &Entry, found: &'f Found) -> Option<&'f Overruled> {
+    if let Body::Piece(piece) = &entry.body { found.overruled.get(&piece.result_id) } else { None }
+}
 
-    fn at(&self, number: EntryNumber) -> Option<&Context> {
-        self.0.as_ref().map(|contexts| contexts.at(number))
+/// A ledger entry as it is, and beside it what people put in place of its verdict.
+fn with_overrule(entry: &Entry, found: &Found) -> serde_json::Value {
+    let mut record = json!(entry);
+    if let (Some(fields), Some(by)) = (record.as_object_mut(), overrule_of(entry, found)) {
+        fields.insert("overruled".to_owned(), json!(by));
     }
+    record
+}
 
-    fn defects(&self, entry: &Entry, piece: &PieceRecord) -> String {
-        let name = |reason: &Reason| match (reason, self.at(entry.number)) {
-            (reason, Some(context)) => context.reason(reason),
-            (Reason::Defects { class, count, .. }, None) => format!("class {} ×{count}", class.0),
-            (reason, None) => format!("{reason:?}"),
-        };
-        piece.judgement.reasons.iter().map(name).collect::<Vec<_>>().join("; ")
-    }
-
-    fn grade(&self, entry: &Entry, piece: &PieceRecord) -> String {
-        let grade = piece.judgement.grade;
-        self.at(entry.number).map_or_else(|| grade.to_string(), |context| context.recipe.rubric.name(grade))
-    }
-
-    fn line(&self, entry: &Entry) -> Option<[String; 7]> {
-        let Body::Piece(piece) = &entry.body else { return None };
-        let who = piece.arrival.serial.clone().unwrap_or_else(|| format!("#{}", piece.arrival.piece));
-        let lot = if piece.arrival.lot == 0 { "-".to_owned() } else { piece.arrival.lot.to_string() };
-        let verdict = piece.judgement.verdict.to_string();
-        Some([
-            piece.result_id.to_string(),
-            local(piece.arrived_at.wall_micros),
-            who,
-            lot,
-            verdict,
-            self.grade(entry, piece),
-            self.defects(entry, piece),
-        ])
-    }
+fn cells(line: &Line<'_>) -> [String; 7] {
+    let arrival = &line.piece.arrival;
+    let who = arrival.serial.clone().unwrap_or_else(|| format!("#{}", arrival.piece));
+    let lot = if arrival.lot == 0 { "-".to_owned() } else { arrival.lot.to_string() };
+    let (id, time) = (line.piece.result_id.to_string(), local(line.piece.arrived_at.wall_micros));
+    [id, time, who, lot, line.verdict(), line.now.1.clone(), line.reasons.join("; ")]
 }
 
 /// In this machine's time zone, to the second.
@@ -181,29 +155,6 @@ fn table(rows: &[[String; 7]]) -> Vec<String> {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
-}
-
-/// A question in words, for the record of a recall.
-fn criteria(question: &Question) -> String {
-    let mut said = Vec::new();
-    let mut say = |name: &str, value: Option<String>| said.extend(value.map(|value| format!("{name} {value}")));
-    let time = |micros: i64| jiff::Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| time.to_string());
-    say("serial", (!question.serials.is_empty()).then(|| question.serials.join(" or ")));
-    let lots: Vec<String> = question.lots.iter().map(u32::to_string).collect();
-    say("lot", (!lots.is_empty()).then(|| lots.join(" or ")));
-    say("since", question.since_micros.map(time));
-    say("until", question.until_micros.map(time));
-    say("model", question.model.clone());
-    say("rubric version", question.rubric.map(|version| version.to_string()));
-    say("defect", question.defect.clone());
-    say("verdict", question.verdict.map(|verdict| verdict.to_string()));
-    say("grade", question.grade.clone());
-    say("records from", question.first.map(|first| first.to_string()));
-    say("records to", question.last.map(|last| last.to_string()));
-    for range in &question.readings {
-        say(&range.tag, Some(format!("{} to {}", range.min, range.max)));
-    }
-    said.join(", ")
 }
 
 /// EPCIS events in one document: what a repository takes at once, and what fits into memory.
@@ -229,23 +180,8 @@ impl Exported {
         let what = format!("cannot write {}", path.display());
         let failed = || at(&what);
         let mut csv = csv::Writer::from_path(&path).map_err(failed())?;
-        let columns = [
-            "record",
-            "time",
-            "serial",
-            "piece",
-            "lot",
-            "verdict",
-            "grade",
-            "rubric",
-            "model",
-            "reasons",
-            "readings",
-            "images",
-            "entry_digest",
-        ];
-        csv.write_record(columns).map_err(failed())?;
-        let mut events = Vec::with_capacity(EVENTS);
+        csv.write_record(COLUMNS).map_err(failed())?;
+        let mut waiting = Vec::with_capacity(EVENTS);
         for result_id in &found.records {
             let Some(entry) = record(archive, *result_id) else {
                 done.damaged.push(*result_id);
@@ -254,16 +190,17 @@ impl Exported {
             let Body::Piece(piece) = &entry.body else { continue };
             done.note(piece);
             let images = done.pictures_of(archive, piece, to)?;
-            csv.write_record(row(described, &entry, piece, &images)).map_err(failed())?;
-            if let Some(context) = described.at(entry.number) {
-                events.push(event_of(&entry, context).map_err(at("a record has no EPCIS event"))?);
+            let overruled = found.overruled.get(result_id);
+            if let Some(line) = described.line(&entry, overruled) {
+                csv.write_record(row(&line, &entry, &images)).map_err(failed())?;
             }
-            if events.len() == EVENTS {
-                done.write_events(&mut events, to)?;
+            waiting.extend(events(archive, described, &entry, overruled.is_some()).map_err(at("a record has no EPCIS event"))?);
+            if waiting.len() >= EVENTS {
+                done.write_events(&mut waiting, to)?;
             }
         }
         csv.flush().map_err(at(&what))?;
-        done.write_events(&mut events, to)?;
+        done.write_events(&mut waiting, to)?;
         Ok(done)
     }
 
@@ -318,37 +255,4 @@ impl Exported {
         let criteria: String = criteria.chars().take(station::decision::TEXT_CHARS_MAX).collect();
         json!({"name": name, "criteria": criteria, "results": set.results, "serials": set.serials, "reason": ""})
     }
-}
-
-fn pictures(inspection: &Inspection) -> Vec<(String, station::units::Digest)> {
-    if inspection.views.is_empty() {
-        return vec![(inspection.camera.to_string(), inspection.image)];
-    }
-    inspection.views.iter().map(|view| (view.camera.to_string(), view.image)).collect()
-}
-
-fn row(described: &Described, entry: &Entry, piece: &PieceRecord, images: &[String]) -> Vec<String> {
-    let arrival = &piece.arrival;
-    let time = jiff::Timestamp::from_microsecond(piece.arrived_at.wall_micros).map_or_else(|_| String::new(), |time| time.to_string());
-    let reading = |reading: &station::reading::Reading| {
-        let mark = if reading.quality == Quality::Good { "" } else { " (not good)" };
-        format!("{}={} {}{mark}", reading.tag, reading.value, reading.unit)
-    };
-    let readings: Vec<String> = piece.readings.iter().map(reading).collect();
-    let bytes = entry.to_bytes().unwrap_or_default();
-    vec![
-        piece.result_id.to_string(),
-        time,
-        arrival.serial.clone().unwrap_or_default(),
-        arrival.piece.to_string(),
-        if arrival.lot == 0 { String::new() } else { arrival.lot.to_string() },
-        piece.judgement.verdict.to_string(),
-        described.grade(entry, piece),
-        piece.rubric_version.to_string(),
-        piece.inspection.as_ref().map(|inspection| inspection.model.package.clone()).unwrap_or_default(),
-        described.defects(entry, piece),
-        readings.join("; "),
-        images.join("; "),
-        Entry::digest(entry.previous, &bytes).to_string(),
-    ]
 }

@@ -38,6 +38,7 @@ use crate::pipeline::rig::{Eye, Rig};
 use crate::pipeline::see::{Lane, Shot, Trigger};
 use crate::pipeline::together::Member;
 use crate::realtime;
+use crate::recall::page::Asking;
 use crate::store::Store;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use station::action::Request;
@@ -354,6 +355,7 @@ impl Line {
             gallery: Arc::clone(&gallery),
             artist: show::Artist::new(settings, snapshots.clone()),
             backends: deliveries.iter().map(|(name, _)| name.clone()).collect(),
+            asking: Asking::new(Arc::clone(&store)),
         };
         let page = has_page.then(|| show::page(settings, &board, &people, &snapshots, decide(judge_tx.clone()))).transpose()?;
         let setup_code = page.as_ref().and_then(|served| served.page.setup_code());

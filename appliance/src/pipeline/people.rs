@@ -10,6 +10,7 @@ use crate::pipeline::keeping::Keeping;
 use crate::pipeline::pictures::Gallery;
 use crate::pipeline::see::chain;
 use crate::pipeline::show::Artist;
+use crate::recall::page::Asking;
 use crate::store::Store;
 use station::record::{Body, Entry};
 use station::snapshot::Snapshot;
@@ -19,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use vision_models::camera::CameraCounters;
 use web_ui::health::{Health, LatencyView, Part, PartState, UploadView};
-use web_ui::{Picture, Pictures, Records};
+use web_ui::{Export, Objection, Picture, Pictures, Records, Writing};
 
 /// Below this much free space the disk is a warning: some days of a busy line.
 const FREE_WARNING_MIB: u64 = 2048;
@@ -37,6 +38,8 @@ pub struct People {
     pub artist: Artist,
     /// The backends of this appliance.
     pub backends: Vec<String>,
+    /// Questions to all records.
+    pub asking: Asking,
 }
 
 impl People {
@@ -86,6 +89,18 @@ impl Records for People {
 
     fn find(&self, serial: &str) -> Option<serde_json::Value> {
         self.store.find(serial).ok()?.pop().and_then(|entry| self.card(&entry))
+    }
+
+    fn query(&self, pairs: &[(String, String)]) -> Result<serde_json::Value, Objection> {
+        self.asking.page(pairs)
+    }
+
+    fn count(&self, pairs: &[(String, String)]) -> Result<serde_json::Value, Objection> {
+        self.asking.count(pairs)
+    }
+
+    fn export(&self, form: Export, pairs: &[(String, String)]) -> Result<Writing, Objection> {
+        self.asking.export(form, pairs)
     }
 
     fn give_another_try(&self, backend: &str) -> Option<Result<u64, String>> {

@@ -5,6 +5,7 @@
 
 use super::images::Images;
 use super::read;
+use super::rows::overruled::{self, Overrules};
 use super::rows::question::{Question, Unknown};
 use super::rows::{self, Block, Rows};
 use super::segment::Location;
@@ -38,6 +39,7 @@ enum Source {
 struct Scan {
     places: BTreeMap<u64, Location>,
     starts: Vec<Entry>,
+    decisions: BTreeMap<u64, Vec<Entry>>,
 }
 
 impl Archive {
@@ -95,6 +97,17 @@ impl Archive {
         }
     }
 
+    /// The decisions about a piece record that was found, oldest first.
+    ///
+    /// # Errors
+    /// An index that cannot be read.
+    pub fn decisions_about(&self, result_id: u64) -> Result<Vec<Entry>, StoreError> {
+        match &self.source {
+            Source::Store(store) => store.decisions_about(result_id),
+            Source::Ledger { scan, .. } => Ok(scan.decisions.get(&result_id).cloned().unwrap_or_default()),
+        }
+    }
+
     /// The entries with which the station started, oldest first; from the ledger alone, those of the last question.
     ///
     /// # Errors
@@ -117,7 +130,8 @@ impl Scan {
     fn search(&mut self, ledger: &Path, question: &Question) -> Result<Found, StoreError> {
         let (mut rows, mut blocks) = (Rows::default(), Vec::<Block>::new());
         let mut serials: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        (self.places, self.starts) = Default::default();
+        let mut overrules = Overrules::new();
+        *self = Self::default();
         read::read_from(ledger, EntryNumber(1), &mut |kept| {
             match &kept.entry.body {
                 Body::Started(started) => {
@@ -130,11 +144,20 @@ impl Scan {
                     let serial = question.serials.iter().find(|serial| Some(*serial) == piece.arrival.serial.as_ref());
                     serial.into_iter().for_each(|serial| serials.entry(serial).or_default().push(piece.result_id));
                 }
+                Body::Decided(record) => {
+                    if let Some((result_id, by)) = rows.overruled(record) {
+                        overruled::note(&mut overrules, result_id, by);
+                    }
+                    if let Some(result_id) = record.decision.result_id() {
+                        self.decisions.entry(result_id).or_default().push(kept.entry);
+                    }
+                }
                 _ => {}
             }
             ControlFlow::Continue(())
         })?;
         let sought = question.in_numbers(&rows.names, |serial| Ok::<_, Unknown>(serials.get(serial).cloned().unwrap_or_default()))?;
+        let sought = sought.knowing(overrules);
         let mut found = Found::default();
         let mut look = |row: &rows::Row| {
             found.searched += 1;
@@ -146,6 +169,7 @@ impl Scan {
             rows::read_block(*first, bytes, &mut look).unwrap_or_default();
         }
         rows.waiting().iter().for_each(&mut look);
+        found.overruled = sought.overruled(&found.records);
         Ok(found)
     }
 }

@@ -19,6 +19,7 @@ mod ballast;
 mod codec;
 pub mod copy;
 pub mod examine;
+mod found;
 pub mod images;
 pub mod ledger;
 mod parcels;
@@ -35,11 +36,12 @@ pub mod walk;
 
 use crate::outbox::{Outbox, OutboxError};
 use ballast::Ballast;
+pub use found::{Found, FoundPart};
 use images::Images;
 use ledger::{Ledger, LedgerError, LedgerReport};
 use parcels::Parcels;
 use read::Kept;
-use rows::question::{Question, Unknown};
+use rows::question::Unknown;
 use serde::Serialize;
 use shared::{Shared, lock};
 use station::piece::PieceId;
@@ -191,15 +193,6 @@ impl OpenReport {
         }
         out
     }
-}
-
-/// What a question found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Numbers of the records, oldest first.
-    pub records: Vec<u64>,
-    /// How many were looked at: all there are, but for damaged ones.
-    pub searched: u64,
 }
 
 /// How the store is now.
@@ -463,37 +456,6 @@ impl Store {
         let whole =
             ids.into_iter().map(|id| self.piece(id)).filter(|read| !matches!(read, Err(StoreError::Ledger(LedgerError::Lost { .. }))));
         whole.filter_map(Result::transpose).collect()
-    }
-
-    /// The piece records that a question is after, oldest first.
-    ///
-    /// # Errors
-    /// A name in the question that no record has; a view that is missing or cannot be read.
-    pub fn search(&self, question: &Question) -> Result<Found, StoreError> {
-        let view = self.shared.view()?;
-        let sought = match view.sought(question) {
-            Err(SearchError::View(error)) => return self.shared.ask(|_| Err(error)),
-            other => other?,
-        };
-        let mut found = Found::default();
-        self.shared.ask(|view| {
-            view.each_row(&mut |row| {
-                found.searched += 1;
-                if sought.is(row) {
-                    found.records.push(row.result_id);
-                }
-            })
-        })?;
-        Ok(found)
-    }
-
-    /// The entries with which the station started, oldest first: what was in force from each one on. Damaged ones are left out.
-    ///
-    /// # Errors
-    /// A view that is missing or cannot be read.
-    pub fn starts(&self) -> Result<Vec<Entry>, StoreError> {
-        let places = self.shared.ask(View::starts)?;
-        Ok(places.into_iter().filter_map(|place| read::read_at(&self.shared.ledger_dir(), place).ok()).map(|(entry, _)| entry).collect())
     }
 
     fn entries(&self, result_ids: &[u64]) -> Result<Vec<Entry>, StoreError> {

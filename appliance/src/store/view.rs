@@ -104,7 +104,7 @@ impl std::fmt::Debug for View {
 /// Looks at a key and its value; what it says is wrong with them.
 type Look<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'v;
 
-const FORMAT: [u8; 2] = [0, 2];
+const FORMAT: [u8; 2] = [0, 3];
 const CACHE_BYTES: u64 = 16 << 20;
 /// Entries per write while catching up: a few hundred kilobytes.
 const CATCH_UP_BATCH: usize = 512;
@@ -202,7 +202,9 @@ impl View {
         let before = self.get(b"h")?.and_then(|bytes| place_at(&bytes, 48));
         let mut run = self.last_run()?.zip(Some(self.head()?.pieces));
         let mut segment = before.map(|place| place.segment);
-        let written = self.take_rows(entries);
+        // Held until the block is written: between leaving the rows that wait and being in the view a row would be in no answer.
+        let mut rows = self.rows();
+        let written = Self::take_rows(&mut rows, entries);
         self.write("written", |batch| {
             written.pairs().for_each(|(key, value)| batch.insert(key, value));
             for (entry, place) in entries {

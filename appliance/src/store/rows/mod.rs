@@ -9,8 +9,11 @@
 //! without it; a block that cannot be read is an error, never a shorter answer.
 
 mod bytes;
+pub mod overruled;
 pub mod question;
 
+use overruled::Overruled;
+use station::decision::DecisionRecord;
 use station::reading::Quality;
 use station::recipe::Recipe;
 use station::record::PieceRecord;
@@ -204,6 +207,14 @@ impl Rows {
     pub fn change(&mut self, recipe: Arc<Recipe>) -> Option<Block> {
         self.recipe = Some(recipe);
         self.close()
+    }
+
+    /// What a decision overrules, if it does, and by what.
+    pub fn overruled(&mut self, record: &DecisionRecord) -> Option<(u64, Overruled)> {
+        let found = Overruled::of(record, self.recipe.as_deref())?;
+        // A grade that no record has but by an overrule can be asked for as well.
+        self.names.number(Sort::Grade, &found.1.grade);
+        Some(found)
     }
 
     fn close(&mut self) -> Option<Block> {

@@ -3,6 +3,7 @@
 //! Invariant: a name that no record ever had is an error that lists the names there are, never an empty answer: nobody may
 //! conclude from a misspelt model that no piece is affected.
 
+use super::overruled::{Overruled, Overrules};
 use super::{Names, Row, Sort};
 use station::verdict::Verdict;
 use std::collections::BTreeSet;
@@ -24,10 +25,12 @@ pub struct Question {
     pub rubric: Option<u16>,
     /// With a defect of this class.
     pub defect: Option<String>,
-    /// With this verdict.
+    /// With this verdict, as it is in force: a person may have overruled that of the record.
     pub verdict: Option<Verdict>,
-    /// With this grade.
+    /// With this grade, as it is in force.
     pub grade: Option<String>,
+    /// Verdict and grade are meant as the station gave them, whatever people decided later.
+    pub as_judged: bool,
     /// Records from this number…
     pub first: Option<u64>,
     /// …to this one.
@@ -59,6 +62,17 @@ pub struct Unknown {
     pub there_are: Vec<String>,
 }
 
+impl Unknown {
+    /// The parameter of a question that said it.
+    #[must_use]
+    pub fn parameter(&self) -> &'static str {
+        match self.what {
+            "defect class" => "defect",
+            other => other,
+        }
+    }
+}
+
 fn known(names: &[String]) -> String {
     if names.is_empty() { "is none yet".to_owned() } else { format!("are: {}", names.join(", ")) }
 }
@@ -72,6 +86,7 @@ pub struct Sought {
     grade: Option<u16>,
     readings: Vec<(u16, f64, f64)>,
     serials: Option<BTreeSet<u64>>,
+    overrules: Overrules,
 }
 
 impl Question {
@@ -101,6 +116,7 @@ impl Question {
             grade: find(Sort::Grade, "grade", &self.grade)?,
             readings: self.readings.iter().map(range).collect::<Result<_, _>>()?,
             serials,
+            overrules: Overrules::new(),
             question: self.clone(),
         })
     }
@@ -108,7 +124,7 @@ impl Question {
     /// True if nothing is asked: every record would be the answer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Self { as_judged: false, ..self.clone() } == Self::default()
     }
 }
 
@@ -123,6 +139,46 @@ fn unknown(names: &Names, sort: Sort, what: &'static str, name: &str) -> Unknown
 }
 
 impl Sought {
+    /// The same, knowing what people overruled.
+    #[must_use]
+    pub fn knowing(self, overrules: Overrules) -> Self {
+        Self { overrules, ..self }
+    }
+
+    /// What was overruled of these records.
+    #[must_use]
+    pub fn overruled(&self, records: &[u64]) -> Overrules {
+        // Whichever is shorter: a page has a handful of records, a whole answer a million.
+        if records.len() < self.overrules.len() {
+            let one = |id: &u64| Some((*id, self.overrules.get(id)?.clone()));
+            return records.iter().filter_map(one).collect();
+        }
+        let found: BTreeSet<u64> = records.iter().copied().collect();
+        self.overrules.iter().filter(|(id, _)| found.contains(id)).map(|(id, by)| (*id, by.clone())).collect()
+    }
+
+    /// The least and the greatest number that a record in question can have.
+    #[must_use]
+    pub fn bounds(&self) -> (u64, u64) {
+        let asked = (self.question.first.unwrap_or(1), self.question.last.unwrap_or(u64::MAX));
+        let Some(serials) = &self.serials else { return asked };
+        // Of no record at all there is nothing to look through.
+        let (Some(first), Some(last)) = (serials.first(), serials.last()) else { return (1, 0) };
+        (asked.0.max(*first), asked.1.min(*last))
+    }
+
+    /// What is in force instead of the row's verdict and grade, unless the question is after those.
+    fn now(&self, row: &Row) -> Option<&Overruled> {
+        self.overrules.get(&row.result_id).filter(|_| !self.question.as_judged)
+    }
+
+    fn has_verdict_and_grade(&self, row: &Row) -> bool {
+        let (asked, now) = (&self.question, self.now(row));
+        let grade = |now: &Overruled| asked.grade.as_deref().is_none_or(|grade| grade == now.grade);
+        asked.verdict.is_none_or(|verdict| now.map_or(row.verdict, |now| now.verdict) == verdict)
+            && now.map_or_else(|| self.grade.is_none_or(|grade| row.grade == grade), grade)
+    }
+
     /// True if the row is what is sought.
     #[must_use]
     pub fn is(&self, row: &Row) -> bool {
@@ -135,8 +191,7 @@ impl Sought {
             && asked.until_micros.is_none_or(|until| row.at_micros < until)
             && (asked.lots.is_empty() || asked.lots.contains(&row.lot))
             && asked.rubric.is_none_or(|rubric| row.rubric == rubric)
-            && asked.verdict.is_none_or(|verdict| row.verdict == verdict)
-            && self.grade.is_none_or(|grade| row.grade == grade)
+            && self.has_verdict_and_grade(row)
             && self.class.is_none_or(|class| row.names.contains(&class))
             && self.models.as_ref().is_none_or(|models| row.names.iter().any(|name| models.contains(name)))
             && self.serials.as_ref().is_none_or(|serials| serials.contains(&row.result_id))
@@ -181,6 +236,7 @@ mod tests {
             defect: text("open"),
             verdict: Some(Verdict::Reject),
             grade: text("A"),
+            as_judged: false,
             first: Some(10),
             last: Some(10),
             readings: vec![range("oven_zone_1", 229.0, 230.0)],

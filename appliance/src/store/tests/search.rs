@@ -3,6 +3,8 @@
 use super::*;
 use crate::pipeline::note::tests::setup;
 use crate::store::rows::question::{Question, Range};
+use station::action::{By, Person, Role};
+use station::decision::{Decision, DecisionRecord};
 use station::record::Started;
 
 /// A chain of several starts, lots, grades and set points; what a question must find is known from the entries themselves.
@@ -115,4 +117,94 @@ fn rows_that_cannot_be_read_are_an_error_and_the_view_is_built_again() {
     let (store, report) = open(dir.path());
     assert!(report.view.rebuilt.is_some(), "{report:?}");
     assert_eq!(store.search(&Question::default()).unwrap().records.len(), pieces.len());
+}
+
+/// Every part of an answer, one after the other.
+fn in_parts(store: &Store, question: &Question, limit: usize, look_max: u64) -> Vec<u64> {
+    let (mut from, mut out) = (None, Vec::new());
+    loop {
+        let part = store.search_part(question, from, limit, look_max).unwrap();
+        assert!(part.records.len() <= limit && part.searched <= look_max, "{part:?}");
+        out.extend(part.records);
+        match part.next {
+            None => return out,
+            Some(next) => from = Some(next),
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_an_answer_are_the_whole_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let count = u64::try_from(filled(&store, 500).len()).unwrap();
+    let questions = [
+        Question::default(),
+        Question { verdict: Some(Verdict::Reject), ..Question::default() },
+        Question { lots: vec![3], first: Some(70), last: Some(count - 3), ..Question::default() },
+        Question { serials: vec!["SN00064".to_owned(), "SN00200".to_owned()], ..Question::default() },
+        Question { serials: vec!["nobody's".to_owned()], ..Question::default() },
+    ];
+    for question in &questions {
+        let mut whole = store.search(question).unwrap().records;
+        whole.reverse();
+        for (limit, look_max) in [(1, 1), (7, 1000), (50, 64), (1000, 1_000_000)] {
+            assert_eq!(in_parts(&store, question, limit, look_max), whole, "{question:?} by {limit}, {look_max}");
+        }
+    }
+    let part = store.search_part(&questions[3], None, 10, 1000).unwrap();
+    assert!(part.searched < 200, "only the rows between two serials are looked at: {part:?}");
+}
+
+/// An overruled piece is in answers by the verdict in force, and by its first one only when that is asked: as kept, after a restart,
+/// from a new view, and from the ledger alone.
+#[test]
+fn answers_follow_what_people_overrule() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let setup = setup();
+    let mut chain = Chain::new();
+    let started = Started { identity: setup.identity.clone(), recipe: Arc::clone(&setup.recipe), program: setup.program.clone() };
+    let mut batch = vec![chain.entry(Body::Started(Box::new(started)))];
+    batch.extend(chain.pieces(200));
+    store.keep(&batch).unwrap();
+    let of = |verdict, as_judged| Question { verdict: Some(verdict), as_judged, ..Question::default() };
+    let rejected: Vec<u64> = (1..=200).filter(|id| id % 5 == 0).collect();
+    assert_eq!(store.search(&of(Verdict::Reject, false)).unwrap().records, rejected);
+    // 7 is rejected by a person, 10 passes, and 15 passes and is rejected after all.
+    let overrules = [(7, Verdict::Reject, 0), (10, Verdict::Pass, 1), (15, Verdict::Pass, 2), (15, Verdict::Reject, 2)];
+    for (number, (result_id, verdict, grade)) in (1..).zip(overrules) {
+        let by = By::Person(Person { name: "Ada".to_owned(), role: Role::QualityOfficer });
+        let decision = Decision::Overrule { result_id, verdict, grade };
+        let record = DecisionRecord { decision_id: number, results: 200, decision, by, reason: "seen under the lens".to_owned() };
+        store.keep(&[chain.entry(Body::Decided(Box::new(record)))]).unwrap();
+    }
+    let grades = setup.recipe.rubric.names();
+    let now: Vec<u64> = (1..=200).filter(|id| (id % 5 == 0 && *id != 10) || *id == 7).collect();
+    let ask_all = |search: &mut dyn FnMut(&Question) -> Found, of_what: &str| {
+        let found = search(&of(Verdict::Reject, false));
+        assert_eq!(found.records, now, "{of_what}");
+        assert_eq!(found.overruled.keys().copied().collect::<Vec<_>>(), [7, 15], "{of_what}");
+        assert_eq!((found.overruled[&15].decision_id, found.overruled[&15].grade.as_str()), (4, grades[1].as_str()), "{of_what}");
+        let found = search(&of(Verdict::Reject, true));
+        assert_eq!(found.records, rejected, "{of_what}");
+        assert_eq!(found.overruled.keys().copied().collect::<Vec<_>>(), [10, 15], "what is listed as it was is told to be overruled");
+        let passes = search(&of(Verdict::Pass, false)).records;
+        assert!(passes.contains(&10) && !passes.contains(&7) && !passes.contains(&15), "{of_what}");
+        // A grade that no record has but by an overrule.
+        let second = Question { grade: Some(grades[1].clone()), ..Question::default() };
+        assert_eq!(search(&second).records, [15], "{of_what}");
+    };
+    ask_all(&mut |question| store.search(question).unwrap(), "as kept");
+    let mut archive = archive::Archive::open(dir.path()).unwrap();
+    assert!(archive.in_use_by().is_some());
+    ask_all(&mut |question| archive.search(question).unwrap(), "from the ledger alone");
+    assert_eq!(archive.decisions_about(15).unwrap(), store.decisions_about(15).unwrap());
+    assert_eq!(in_parts(&store, &of(Verdict::Pass, false), 9, 1000).len(), 200 - now.len());
+    drop(store);
+    let (store, report) = open(dir.path());
+    assert_eq!(report.view, ViewReport::default());
+    ask_all(&mut |question| store.search(question).unwrap(), "after a restart");
+    store.rebuild_view().unwrap();
+    ask_all(&mut |question| store.search(question).unwrap(), "built again");
 }

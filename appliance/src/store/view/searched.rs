@@ -3,11 +3,12 @@
 //! Rows wait in memory until a block of them is full. After a start those that no block holds are read from the ledger again:
 //! some sixty records at most.
 //!
-//! Keys: `c` first record of a block → the block · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
+//! Keys: `c` first record of a block → the block · `v` result_id → verdict and grade by which it was overruled · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
 //! force from there on.
 
 use super::{CatchUpError, View, ViewError, be64, key, place_at, place_bytes};
 use crate::store::read;
+use crate::store::rows::overruled::{self, Overruled, Overrules};
 use crate::store::rows::question::{Question, Sought, Unknown};
 use crate::store::rows::{self, Block, Names, Row, Rows};
 use crate::store::segment::Location;
@@ -42,19 +43,25 @@ impl Written {
         self.pairs.extend(block.map(|(first, bytes)| (key(b"c", &[&first.to_be_bytes()]), bytes)));
     }
 
+    fn overruled(&mut self, overruled: Option<(u64, Overruled)>) {
+        // Numbers and names have no reason to refuse; an entry that cannot be written as JSON was never kept.
+        let pair = overruled.and_then(|(id, by)| Some((key(b"v", &[&id.to_be_bytes()]), serde_json::to_vec(&by).ok()?)));
+        self.pairs.extend(pair);
+    }
+
     pub(super) fn pairs(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         self.pairs.into_iter()
     }
 }
 
 impl View {
-    fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
+    pub(super) fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows of entries, in ledger order; what it gives back belongs into the same write as the entries.
-    pub(super) fn take_rows(&self, entries: &[(&Entry, Location)]) -> Written {
-        let (mut slot, mut written) = (self.rows(), Written::default());
+    pub(super) fn take_rows(slot: &mut Option<Rows>, entries: &[(&Entry, Location)]) -> Written {
+        let mut written = Written::default();
         let Some(rows) = slot.as_mut() else { return written };
         let names_before = rows.names.count();
         for (entry, place) in entries {
@@ -64,6 +71,7 @@ impl View {
                     written.pairs.push((key(b"k", &[&entry.number.0.to_be_bytes()]), place_bytes(*place).to_vec()));
                 }
                 Body::Piece(piece) => written.block(rows.take(piece)),
+                Body::Decided(record) => written.overruled(rows.overruled(record)),
                 _ => {}
             }
         }
@@ -139,7 +147,47 @@ impl View {
     /// The question in the numbers of this view's names.
     pub fn sought(&self, question: &Question) -> Result<Sought, SearchError> {
         let names = self.rows().as_ref().map(|rows| rows.names.clone()).unwrap_or_default();
-        question.in_numbers(&names, |serial| self.with_serial(serial).map_err(SearchError::from))
+        let sought = question.in_numbers(&names, |serial| self.with_serial(serial).map_err(SearchError::from))?;
+        Ok(sought.knowing(self.overrules()?))
+    }
+
+    /// What people overruled.
+    pub fn overrules(&self) -> Result<Overrules, ViewError> {
+        let mut overrules = Overrules::new();
+        self.each(b"v", &mut |key, by| {
+            let by = serde_json::from_slice(by).map_err(|_| format!("what overrules record {} is not readable", be64(key, 1)))?;
+            overruled::note(&mut overrules, be64(key, 1), by);
+            Ok(())
+        })?;
+        Ok(overrules)
+    }
+
+    /// Shows the rows from record `last` down to `first`, newest first, until the visitor breaks off.
+    pub fn each_row_back(&self, first: u64, last: u64, visit: &mut dyn FnMut(&Row) -> ControlFlow<()>) -> Result<(), ViewError> {
+        let within = first..=last;
+        let waiting = self.rows().as_ref().map(|rows| rows.waiting().to_vec()).unwrap_or_default();
+        let beyond = waiting.first().map_or(u64::MAX, |row| row.result_id);
+        for row in waiting.iter().rev().filter(|row| within.contains(&row.result_id)) {
+            if visit(row).is_break() {
+                return Ok(());
+            }
+        }
+        let start = first.saturating_sub(rows::BLOCK).to_be_bytes();
+        let end = last.saturating_add(1).min(beyond).to_be_bytes();
+        if start >= end {
+            return Ok(());
+        }
+        for pair in self.db.range(key(b"c", &[&start])..key(b"c", &[&end])).rev() {
+            let (key, block) = pair.map_err(|error| self.error("read", &error))?;
+            let mut rows = Vec::new();
+            rows::read_block(be64(&key, 1), &block, &mut |row| rows.push(row.clone())).ok_or_else(|| self.unreadable(be64(&key, 1)))?;
+            for row in rows.iter().rev().filter(|row| within.contains(&row.result_id)) {
+                if visit(row).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Shows every row, oldest first.
