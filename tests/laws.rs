@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use station::action::{Action, By, Request, Role};
 use station::decision::{Affected, Decision, ResultRange};
 use station::inspection::{Miss, MissReason, ModelRef};
+use station::intake::{Intake, SupplierLot};
 use station::line::{Counters, Feedback, LineCommand, LinkFault, Permit, PlcLink, PlcOrder, PlcRequest};
 use station::piece::PieceId;
 use station::policy::{PlcAcknowledge, StopReason, Withheld};
@@ -739,7 +740,7 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
         2 => (role.clone(), 0_u16..6).prop_map(|(role, seq)| Event::Asked(Request { by: person(role), action: acknowledge(seq, "cause") })),
         2 => (role.clone(), 0_u16..6).prop_map(|(role, stop_seq)| Event::Asked(Request { by: person(role), action: Action::Release { stop_seq } })),
         1 => role.clone().prop_map(|role| Event::Asked(Request { by: person(role), action: Action::Stop { note: String::new() } })),
-        2 => (role, any::<bool>()).prop_map(|(role, arm)| {
+        2 => (role.clone(), any::<bool>()).prop_map(|(role, arm)| {
             Event::Asked(Request { by: person(role), action: if arm { Action::Arm } else { Action::Disarm } })
         }),
         3 => (any::<u32>(), order).prop_map(|(number, order)| Event::Link(PlcLink::Asked(PlcRequest { number, order }))),
@@ -747,13 +748,52 @@ fn an_event(last_piece: u32) -> impl Strategy<Value = Event> {
         4 => decision.prop_map(|(decision, reason, role)| {
             Event::Asked(Request { by: person(role), action: Action::Decide { decision, reason: reason.to_owned() } })
         }),
+        2 => (role, 0_usize..6).prop_map(|(role, lot)| Event::Asked(Request { by: person(role), action: taken_in(lot) })),
         2 => Just(Event::Tick),
     ]
+}
+
+/// One of a few things that may be said at intake; some hold no water, some are so already.
+fn taken_in(number: usize) -> Action {
+    let lot = |material: &str, lot: &str| SupplierLot { material: material.to_owned(), supplier: "Acme".to_owned(), lot: lot.to_owned() };
+    let intake = match number {
+        0 => Intake::InUse { lot: lot("laminate", "L1") },
+        1 => Intake::InUse { lot: lot("laminate", "L2") },
+        2 => Intake::InUse { lot: lot("paste", "P1") },
+        3 => Intake::InUse { lot: lot("", "P1") },
+        4 => Intake::UsedUp { material: "paste".to_owned() },
+        _ => Intake::UsedUp { material: "glue".to_owned() },
+    };
+    Action::TakeIn { intake }
 }
 
 /// Random events around pieces that are numbered on from `first`.
 fn events_from(first: u32) -> impl Strategy<Value = Vec<Event>> {
     (1_u32..200).prop_flat_map(move |steps| (0..steps).map(|step| an_event(first + step / 3)).collect::<Vec<_>>())
+}
+
+#[test]
+fn pieces_are_made_of_what_was_in_use_when_they_were_announced_also_after_a_restart() {
+    let mut world = World::running();
+    world.piece(1, &[]);
+    ask(&mut world, Role::Operator, taken_in(0));
+    ask(&mut world, Role::Operator, taken_in(2));
+    world.piece(2, &[]);
+    world.give(Event::Arrived(arrival(3)));
+    ask(&mut world, Role::Operator, taken_in(1));
+    ask(&mut world, Role::Operator, taken_in(3));
+    ask(&mut world, Role::Operator, taken_in(4));
+    world.give(Event::Seen(Arc::new(inspection(3, &[]))));
+    world.keep_all();
+    let mut again = World::on(world.chain, world.now);
+    again.keep_all();
+    again.give(Event::Link(PlcLink::Up));
+    again.piece(4, &[]);
+    let lots = |record: &station::record::PieceRecord| record.made_of.iter().map(|lot| lot.lot.clone()).collect::<Vec<_>>().join(" ");
+    let told: Vec<_> = again.records().map(lots).collect();
+    assert_eq!(told, ["", "L1 P1", "L1 P1", "L2"]);
+    assert_eq!(again.chain.iter().filter(|entry| matches!(entry.body, Body::TakenIn(_))).count(), 4, "what holds no water is not recorded");
+    assert_eq!(again.station.snapshot(again.now).made_of.len(), 1);
 }
 
 proptest! {

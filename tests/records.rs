@@ -6,7 +6,8 @@
 use line_tests::binary::Running;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a crowded machine.
@@ -18,6 +19,7 @@ struct Site {
     page: String,
     agent: ureq::Agent,
     cookie: String,
+    password: String,
 }
 
 impl Site {
@@ -30,7 +32,7 @@ impl Site {
         let person = line.wait_line("or, to overrule, hold and recall: ", DEADLINE);
         let (name, password) = person.split_once(" / ").unwrap();
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let mut site = Self { line, page, agent, cookie: String::new() };
+        let mut site = Self { line, page, agent, cookie: String::new(), password: password.to_owned() };
         let request = site.agent.post(format!("{}/api/v1/session", site.page)).header("origin", &site.page);
         let entered = request.send_json(json!({"name": name, "password": password})).unwrap();
         assert_eq!(entered.status(), 201);
@@ -56,6 +58,22 @@ impl Site {
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     }
 
+    /// What a person does at the command line: exit code, and everything it said.
+    fn as_person(&self, args: &[&str]) -> (Option<i32>, String) {
+        let args = [args, &["--station", &self.page, "--user", "officer"]].concat();
+        let mut command = Command::new(line_tests::binary::jidoka());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{}", self.password).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat())
+    }
+
+    /// The number of the last piece record.
+    fn last_record(&self) -> u64 {
+        self.all("records=1..", 1).first().map_or(0, |record| record["result_id"].as_u64().unwrap())
+    }
+
     /// Every record that a question finds, page by page.
     fn all(&self, question: &str, limit: u32) -> Vec<Value> {
         let (mut out, mut cursor) = (Vec::new(), String::new());
@@ -79,6 +97,13 @@ impl Site {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Runs `jidoka` to its end: exit code, and everything it said.
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let mut running = Running::start(args);
+    let status = running.wait(DEADLINE);
+    (status.code(), format!("{}\n{}", running.stdout().join("\n"), running.stderr()))
 }
 
 fn ids(records: &[Value]) -> Vec<u64> {
@@ -194,4 +219,78 @@ fn a_question_that_cannot_be_meant_names_its_parameter_and_the_mend() {
         let answer = site.agent.get(format!("{}/api/v1/{path}?lot=1", site.page)).call().unwrap();
         assert_eq!(answer.status(), 401, "{path}: nobody is signed in");
     }
+}
+
+#[test]
+fn a_supplier_lot_is_taken_in_while_the_line_runs_and_everything_made_of_it_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, to) = (path("data"), path("recall"));
+    let mut site = Site::open(&data);
+    let grows = |by: u64| {
+        let before = site.last_record();
+        site.until("pieces go on", || (site.last_record() >= before + by).then_some(()));
+    };
+    grows(2);
+    let lot = |lot: &str| json!({"material": "laminate", "supplier": "Acme & Co", "lot": lot});
+    let wrong = site.post("supplier-lots", &lot(" L1"));
+    assert!(wrong.0 == 422 && wrong.1.contains("the lot is not a name"), "{wrong:?}");
+    let wrong = site.post("supplier-lots/used-up", &json!({"material": "glue"}));
+    assert!(wrong.0 == 409 && wrong.1.contains("no lot of `glue` is in use"), "{wrong:?}");
+    assert_eq!(site.post("supplier-lots", &lot("L 1")).0, 202);
+    site.until("the lot is in use", || (site.json("snapshot")["made_of"][0]["lot"] == "L 1").then_some(()));
+    assert_eq!(site.post("supplier-lots", &lot("L 1")).0, 200, "it is so already");
+    grows(6);
+    let of_first = "supplier_lot=L%201&supplier=Acme%20%26%20Co";
+    let found = site.until("pieces are made of it", || Some(site.all(of_first, 50)).filter(|found| found.len() >= 3));
+    let lots = json!([lot("L 1")]);
+    assert!(found.iter().all(|record| record["made_of"] == lots), "{found:?}");
+
+    // The next lot is opened at the command line.
+    let in_use = ["intake", "in-use", "--material", "laminate", "--supplier", "Acme & Co", "--lot", "L2"];
+    let (code, said) = site.as_person(&in_use);
+    assert!(code == Some(0) && said.contains("laminate L2 of Acme & Co is in use from the next piece on"), "{said}");
+    site.until("the next lot is in use", || (site.json("snapshot")["made_of"][0]["lot"] == "L2").then_some(()));
+    assert!(site.as_person(&in_use).1.contains("is in use already"));
+    grows(6);
+    let first: Vec<u64> = ids(&site.all(of_first, 50)).into_iter().rev().collect();
+    let second = ids(&site.all("supplier_lot=L2", 50));
+    assert!(first.windows(2).all(|pair| pair[1] == pair[0] + 1) && second.last().is_some_and(|id| id > first.last().unwrap()));
+
+    // Up from a piece, and down again.
+    let card = site.json(&format!("pieces/{}", first[0]));
+    assert_eq!(card["genealogy"]["up"]["supplier_lots"], lots, "{card}");
+    let question = card["genealogy"]["down"]["questions"][0].as_str().unwrap();
+    assert_eq!(ids(&site.all(question, 50)), first.iter().rev().copied().collect::<Vec<_>>());
+    let count = site.json(&format!("records/count?{question}"));
+    assert_eq!(count["results"], json!([{"first": first[0], "last": first.last().unwrap()}]));
+    let (code, said) = site.as_person(&["intake", "list"]);
+    let of_lot = format!("laminate L 1 of Acme & Co: {} records ({}..{})", first.len(), first[0], first.last().unwrap());
+    assert!(code == Some(0) && said.contains(&of_lot), "{said}");
+    let (code, said) = site.as_person(&["quarantine", "list"]);
+    assert!(code == Some(0) && said.contains("nothing is in quarantine"), "{said}");
+    let (code, said) = site.as_person(&["quarantine", "release", "nowhere"]);
+    assert!(code == Some(1) && said.contains("there is no such backend"), "{said}");
+    let (code, said) = run(&["quarantine", "list", "--data", &data]);
+    assert!(code == Some(1) && said.contains("ask it itself, with --user NAME"), "{said}");
+
+    // As EPCIS: from the lot to each piece.
+    let (_, _, events) = site.get(&format!("records.epcis.json?{question}"));
+    let events: Value = serde_json::from_str(&events).unwrap();
+    let of = |kind: &str| events["epcisBody"]["eventList"].as_array().unwrap().iter().filter(|event| event["type"] == kind).count();
+    assert_eq!((of("TransformationEvent"), of("ObjectEvent")), (first.len(), first.len()));
+
+    let (status, _, text) = site.get("records?supplier_lot=L3");
+    assert!(status == 422 && text.contains("no record has the supplier lot `L3`; there are: L 1, L2"), "{text}");
+    assert!(site.line.terminate(DEADLINE).success());
+    let (code, said) = run(&["recall", "--data", &data, "--name", "bad laminate", "--supplier-lot", "L 1", "--to", &to]);
+    assert!(code == Some(0) && said.contains(&format!("{} of ", first.len())), "{said}");
+    let recall: Value = serde_json::from_str(&std::fs::read_to_string(folder.path().join("recall/recall.json")).unwrap()).unwrap();
+    assert_eq!(recall["criteria"], "supplier lot L 1");
+    let list = std::fs::read_to_string(folder.path().join("recall/affected.csv")).unwrap();
+    assert!(list.lines().skip(1).all(|line| line.contains("laminate Acme & Co L 1")), "{list}");
+    let (code, said) = run(&["quarantine", "release", "traceability", "--data", &data]);
+    assert!(code == Some(0) && said.contains("0 of traceability get another try"), "{said}");
+    let (code, said) = run(&["quarantine", "release", "nowhere", "--data", &data]);
+    assert!(code == Some(64) && said.contains("knows no backend `nowhere`; there are: "), "{said}");
 }

@@ -171,6 +171,7 @@ impl Maker {
             points: (1..=5).map(point).collect(),
             reject_at: is_bad.then_some(EncoderCount(17)),
             latency_micros: 11_000,
+            made_of: Default::default(),
         };
         let entry = Entry { number: EntryNumber(self.number), at, previous: self.digest, body: Body::Piece(Box::new(record)) };
         let bytes = entry.to_bytes().unwrap_or_default();

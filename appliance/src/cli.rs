@@ -5,6 +5,7 @@ mod model;
 mod plc;
 mod query;
 mod rubric;
+mod station;
 mod store;
 mod teach;
 
@@ -13,6 +14,7 @@ pub use model::{Model, ModelAdd, ModelCut, ModelEval, ModelKey, ModelList, Model
 pub use plc::{Plc, PlcSim, PlcSymbols, PlcTarget, PlcTestWrite, PlcTrace, PlcWatch, SymbolFormat};
 pub use query::{Criteria, Query, Recall};
 pub use rubric::{Period, Regrade, Rubric, RubricCheck, RubricExplain, RubricLots};
+pub use station::{Intake, IntakeInUse, IntakeList, IntakeUsedUp, Quarantine, QuarantineList, QuarantineOf, QuarantineRelease, SignIn};
 pub use store::{Store, StoreFolder, StoreFrom, StoreTo};
 pub use teach::Teach;
 
@@ -44,6 +46,12 @@ pub enum Command {
     Query(Box<Query>),
     /// Everything about the pieces that must come back: a list, EPCIS events, pictures, and what the page needs to recall them
     Recall(Box<Recall>),
+    /// What pieces are made of: say that a supplier lot is in use or used up, list them all
+    #[command(subcommand)]
+    Intake(Intake),
+    /// What backends refused for good: list it, give it another try
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// Recompute the ledger's digest chain, check what was signed, and name the first entry that does not fit
     Verify(Verify),
     /// Sign everything that the ledger holds now, also beside a running station

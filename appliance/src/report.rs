@@ -177,6 +177,7 @@ impl<'a> Fold<'a> {
             Body::CountersReset(reset) => self.chain(&reset.by),
             Body::Mark(mark) => self.chain(mark),
             Body::Decided(decision) => self.chain(decision),
+            Body::TakenIn(intake) => self.chain(intake),
             // When somebody arms, turns a key or confirms a reject lies between two pieces by chance.
             Body::Armed(_) | Body::KeySwitch(_) | Body::Gate(_) => {}
             Body::Stopped(_) | Body::Started(_) | Body::Checkpoint(_) => {}

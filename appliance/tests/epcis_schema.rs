@@ -7,7 +7,9 @@
 mod fixture;
 
 use appliance::backend::{Backend, BackendSettings, GRADING_OPENAPI};
-use appliance::upload::context::Context;
+use appliance::outbox::Parcel;
+use appliance::upload::context::{Context, Contexts};
+use appliance::upload::decided::events_of;
 use appliance::upload::epcis::{Document, Event, event_of};
 use appliance::upload::grade::grade_of;
 use fixture::{entry, piece, started};
@@ -15,6 +17,7 @@ use jiff::tz::{Offset, TimeZone};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use station::inspection::{CameraView, ClassId, Finding, PixelBox};
+use station::intake::SupplierLot;
 use station::reading::{Quality, Reading};
 use station::recipe::{Source, Spread};
 use station::record::PieceRecord;
@@ -68,9 +71,11 @@ fn pieces() -> Vec<(&'static str, PieceRecord)> {
         record
     };
     let attached = with_texts(piece(8, Verdict::Pass));
+    let made_of = made_of_two(piece(10, Verdict::Pass));
     let two_cameras = with_two_cameras(piece(9, Verdict::Reject));
     vec![
         ("texts and user data", attached),
+        ("made of supplier lots", made_of),
         ("two cameras", two_cameras),
         ("pass", piece(1, Verdict::Pass)),
         ("reject", piece(2, Verdict::Reject)),
@@ -101,6 +106,48 @@ fn with_two_cameras(mut record: PieceRecord) -> PieceRecord {
         })
         .to_vec();
     record
+}
+
+/// Made of two supplier lots, of which one has a name of GS1.
+fn made_of_two(mut record: PieceRecord) -> PieceRecord {
+    let lot =
+        |material: &str, lot: &str| SupplierLot {
+            material: material.to_owned(), supplier: "Acme & Söhne".to_owned(), lot: lot.to_owned()
+        };
+    record.made_of = [lot("laminate", "L 4711/a"), lot("paste", "urn:epc:class:lgtin:4012345.011111.P9")].into();
+    record
+}
+
+#[test]
+fn supplier_lots_are_the_inputs_of_a_transformation_into_the_piece() {
+    let contexts = Contexts::new(context());
+    let told = |record: PieceRecord| {
+        let parcel = Parcel::piece(record.result_id, Arc::new(entry(record)));
+        events_of(&parcel, &contexts).unwrap()
+    };
+    let mut no_serial = made_of_two(piece(11, Verdict::Reject));
+    no_serial.arrival.serial = None;
+    let mut golden = made_of_two(piece(12, Verdict::Pass));
+    golden.arrival.golden = true;
+    assert_eq!((told(piece(1, Verdict::Pass)).len(), told(golden).len()), (1, 1), "nothing is known, or it is no product");
+    let events: Vec<_> = [made_of_two(piece(10, Verdict::Pass)), no_serial].into_iter().flat_map(told).collect();
+    let written = document(&events);
+    if let Some(folder) = reference() {
+        assert!(official(&folder).is_valid(&written), "{written:#}");
+    }
+    let events = written["epcisBody"]["eventList"].as_array().unwrap();
+    assert_eq!(events.len(), 4);
+    assert_eq!((&events[0]["type"], &events[1]["type"]), (&json!("TransformationEvent"), &json!("ObjectEvent")));
+    let inputs = &events[0]["inputQuantityList"];
+    assert_eq!(inputs[0]["epcClass"], "urn:jidoka:supplier-lot:Acme%20%26%20S%C3%B6hne:laminate:L%204711%2Fa");
+    assert_eq!(inputs[1]["epcClass"], "urn:epc:class:lgtin:4012345.011111.P9");
+    assert_eq!(events[0]["outputEPCList"], events[1]["epcList"]);
+    assert_eq!(events[2]["outputQuantityList"], events[3]["quantityList"]);
+    assert_eq!(
+        events[0]["jidoka:madeOf"][0],
+        json!({"jidoka:material": "laminate", "jidoka:supplier": "Acme & Söhne", "jidoka:lot": "L 4711/a"})
+    );
+    assert_ne!(events[0]["eventID"], events[1]["eventID"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What people decide: the only ways in which a person changes what the station does.
 
 use crate::decision::Decision;
+use crate::intake::Intake;
 use crate::recipe::GivenLimits;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -113,6 +114,11 @@ pub enum Action {
         decision: Decision,
         /// Why, or what was complained of; not empty.
         reason: String,
+    },
+    /// What pieces are made of from here on.
+    TakeIn {
+        /// What.
+        intake: Intake,
     },
 }
 

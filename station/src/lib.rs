@@ -17,6 +17,7 @@ pub mod decision;
 pub mod frame_set;
 pub mod gate;
 pub mod inspection;
+pub mod intake;
 pub mod judge;
 pub mod line;
 pub mod memory;

@@ -8,6 +8,7 @@ use crate::charts::Charts;
 use crate::decision::Decisions;
 use crate::gate::Fate;
 use crate::inspection::{Inspection, MissReason};
+use crate::intake::MadeOf;
 use crate::judge::defects;
 use crate::line::{Counters, PieceResult};
 use crate::piece::{Arrival, PieceId};
@@ -59,6 +60,9 @@ pub struct Memory {
     /// What people decided about pieces that had their verdict.
     #[serde(default, skip_serializing_if = "no_decisions")]
     pub decisions: Arc<Decisions>,
+    /// The supplier lots in use.
+    #[serde(default, skip_serializing_if = "crate::intake::is_nothing")]
+    pub made_of: MadeOf,
 }
 
 fn no_decisions(decisions: &Decisions) -> bool {
@@ -227,6 +231,12 @@ impl Memory {
             Body::CountersReset(_) => self.reset_counters(),
             Body::Mark(record) => self.golden_asked |= record.mark == Mark::GoldenCheck,
             Body::Decided(record) => Arc::make_mut(&mut self.decisions).note(record),
+            Body::TakenIn(record) => {
+                // Checked before it was recorded.
+                if let Ok(Some(made_of)) = record.intake.applied(&self.made_of) {
+                    self.made_of = made_of;
+                }
+            }
             Body::Started(_) | Body::Piece(_) | Body::Limits(_) | Body::Checkpoint(_) => {}
         }
     }

@@ -8,6 +8,7 @@ use crate::action::{By, Revision};
 use crate::decision::DecisionRecord;
 use crate::gate::GateEnd;
 use crate::inspection::Inspection;
+use crate::intake::{IntakeRecord, MadeOf};
 use crate::line::Counters;
 use crate::memory::Memory;
 use crate::piece::Arrival;
@@ -98,6 +99,8 @@ pub enum Body {
     Mark(MarkRecord),
     /// A person decided something about pieces that have their verdict.
     Decided(Box<DecisionRecord>),
+    /// A person said what pieces are made of from here on.
+    TakenIn(Box<IntakeRecord>),
     /// Everything the station remembers, so that a restart need not read the whole chain.
     Checkpoint(Box<Memory>),
 }
@@ -149,6 +152,9 @@ pub struct PieceRecord {
     pub reject_at: Option<EncoderCount>,
     /// Trigger to verdict.
     pub latency_micros: u64,
+    /// The supplier lots that were in use when it was announced.
+    #[serde(default, skip_serializing_if = "crate::intake::is_nothing")]
+    pub made_of: MadeOf,
 }
 
 /// One point of a control chart (or of its companion moving-range chart).

@@ -3,6 +3,7 @@
 use crate::action::By;
 use crate::decision::Decisions;
 use crate::inspection::PixelBox;
+use crate::intake::MadeOf;
 use crate::line::{Counters, PlcLink};
 use crate::piece::PieceId;
 use crate::policy::{StopReason, StopReasons, Withheld};
@@ -52,6 +53,9 @@ pub struct Snapshot {
     /// What people decided about pieces that had their verdict.
     #[serde(default)]
     pub decisions: DecisionsView,
+    /// The supplier lots in use.
+    #[serde(default)]
+    pub made_of: MadeOf,
 }
 
 /// What is open of the decisions about pieces that had their verdict.

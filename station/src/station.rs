@@ -31,6 +31,7 @@ use crate::charts::{ChartError, Charts};
 use crate::frame_set::Heard;
 use crate::gate::{Fate, Gate, GateEnd};
 use crate::inspection::{Inspection, Miss};
+use crate::intake::MadeOf;
 use crate::line::{Feedback, GateQueue, LineCommand, Permit, PlcLink};
 use crate::memory::{Judged, Memory, goes_to_gate};
 use crate::piece::{Arrival, PieceId};
@@ -114,6 +115,9 @@ struct Open {
     /// What the cameras of its frame set have said so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     heard: Heard,
+    /// The supplier lots that were in use when it was announced.
+    #[serde(default, skip_serializing_if = "crate::intake::is_nothing")]
+    made_of: MadeOf,
 }
 
 /// The judgement. It can be written down whole: read back, it goes on with the same effects, byte for byte.
@@ -284,7 +288,8 @@ impl Station {
         self.last_arrived = Some(arrival.piece);
         self.given_anew(arrival.piece);
         let readings = self.readings.values().cloned().collect();
-        self.open.push_back(Open { arrival, arrived_at: now, readings, heard: Heard::new() });
+        let made_of = Arc::clone(&self.memory.made_of);
+        self.open.push_back(Open { arrival, arrived_at: now, readings, heard: Heard::new(), made_of });
     }
 
     /// Gives a piece its one result and its one record. The order of the effects is the law: stop, tell the gate, write.
@@ -304,6 +309,7 @@ impl Station {
             reject_at: goes_to_gate(judgement.verdict, &open.arrival).then(|| open.arrival.encoder.ahead(recipe.gate_offset)),
             latency_micros: now.since(open.arrived_at).0,
             readings: open.readings,
+            made_of: open.made_of,
             arrival: open.arrival,
             judgement,
             points,

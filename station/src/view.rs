@@ -137,6 +137,7 @@ impl View {
             backlog_entries: 0,
             kept: 0,
             decisions: self.decisions(memory),
+            made_of: Arc::clone(&memory.made_of),
         }
     }
 

@@ -3,6 +3,7 @@
 use station::action::{Action, Person, Request, Role};
 use station::decision::{Affected, Decision, DecisionRecord};
 use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
+use station::intake::{IntakeRecord, MadeOf};
 use station::line::{GateQueue, LineCommand, Permit, PlcLink};
 use station::piece::{Arrival, PieceId};
 use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy, StopReason, Withheld};
@@ -172,6 +173,8 @@ pub struct World {
     decisions: u64,
     recalls: BTreeMap<u64, Affected>,
     alarm_only: bool,
+    /// What was in use, and from when on.
+    in_use: Vec<(u64, MadeOf)>,
 }
 
 impl World {
@@ -219,6 +222,7 @@ impl World {
             decisions: 0,
             recalls: BTreeMap::new(),
             alarm_only,
+            in_use: Vec::new(),
         };
         for entry in &chain {
             world.note(entry);
@@ -354,9 +358,11 @@ impl World {
                 self.records += 1;
                 assert_eq!(record.result_id, self.records, "a gap in the records");
                 self.note_recalled(record);
+                self.note_origin(record);
             }
             Body::Stopped(stop) => self.note_stop(stop),
             Body::Decided(record) => self.note_decision(record),
+            Body::TakenIn(record) => self.note_intake(record, entry.at),
             Body::Armed(record) => self.armed = record.armed,
             Body::KeySwitch(record) => self.key_switch = record.position,
             Body::Released(_) => (self.stopped, self.must_be_durable) = (false, entry.number.0),
@@ -374,6 +380,21 @@ impl World {
         let told = record.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Recalled { .. }));
         assert_eq!(told, due, "piece {} is recalled", arrival.piece);
         assert!(!due || record.judgement.verdict != Verdict::Pass, "piece {} is recalled and passed", arrival.piece);
+    }
+
+    /// A piece is made of what was in use when it was announced, and of nothing that came later.
+    fn note_origin(&self, record: &station::record::PieceRecord) {
+        let before = self.in_use.iter().rev().find(|(since, _)| *since <= record.arrived_at.mono_micros);
+        let due = before.map(|(_, lots)| Arc::clone(lots)).unwrap_or_default();
+        assert_eq!(record.made_of, due, "piece {} is made of something else", record.arrival.piece);
+    }
+
+    /// What is taken in changes what is in use, and is signed.
+    fn note_intake(&mut self, record: &IntakeRecord, at: Timestamp) {
+        let before = self.in_use.last().map(|(_, lots)| Arc::clone(lots)).unwrap_or_default();
+        let after = record.intake.applied(&before).expect("what does not hold water is not recorded");
+        assert!(!record.by.name().is_empty() && record.results == self.records);
+        self.in_use.push((at.mono_micros, after.expect("what is so already is not recorded")));
     }
 
     /// Decisions have no gaps, are signed and reasoned, and end only what is open.

@@ -185,6 +185,7 @@ pub(crate) fn decide(shared: &Shared, by: Person, action: Action) -> Result<Stat
         Action::Disarm => ("disarm", None),
         Action::ReviseLimits { .. } => ("revise_limits", None),
         Action::Decide { decision, .. } => (decision.name(), None),
+        Action::TakeIn { .. } => ("take_in", None),
     };
     match (shared.sources.decide)(Request { by, action }) {
         Ok(()) => {

@@ -5,7 +5,7 @@
 //! is handed over with their serials, because a serial is what the camera will see again.
 
 use crate::actions::{decide, short};
-use crate::auth::Acting;
+use crate::auth::{Acting, Looking};
 use crate::page::Shared;
 use crate::problem::Problem;
 use crate::routes::Body;
@@ -150,15 +150,32 @@ pub(crate) async fn complain(acting: Acting, State(shared): State<Arc<Shared>>, 
     hand_over(&shared, by, Decision::Complaint { result_id, serial }, words)
 }
 
-/// `POST /backends/{name}/quarantine/release`: supervisors and above. What the backend refused for good gets another try.
+/// `GET /quarantine`: everybody. What backends refused for good, with their words.
+pub(crate) async fn quarantine(_: Looking, State(shared): State<Arc<Shared>>) -> Result<axum::response::Response, Problem> {
+    let records = Arc::clone(&shared.sources.records);
+    crate::query::told(shared.lookups.run(move || records.quarantine()).await?)
+}
+
+/// `POST /backends/{name}/quarantine/release`: supervisors and above. What the backend refused for good gets another try; of it
+/// `?record=` and `?decision=` name those that are meant.
 pub(crate) async fn give_another_try(
     acting: Acting,
     State(shared): State<Arc<Shared>>,
     Path(backend): Path<String>,
+    pairs: crate::query::Pairs,
 ) -> Result<axum::Json<serde_json::Value>, Problem> {
     let by = acting.at_least(Role::Supervisor)?;
     let (records, name) = (Arc::clone(&shared.sources.records), backend.clone());
-    let done = shared.lookups.run(move || records.give_another_try(&name)).await?;
+    let (mut results, mut decisions) = (Vec::new(), Vec::new());
+    for (what, number) in crate::query::read(pairs)? {
+        let list = match what.as_str() {
+            "record" => &mut results,
+            "decision" => &mut decisions,
+            _ => return Err(Problem::parameter(what, "there is no such parameter", "use record or decision")),
+        };
+        list.push(number.parse().map_err(|_| Problem::parameter(what, format!("`{number}` is no number"), "write a number like 17"))?);
+    }
+    let done = shared.lookups.run(move || records.give_another_try(&name, &results, &decisions)).await?;
     let released = done.ok_or_else(|| Problem::not_found("such backend"))?;
     let released = released.map_err(|error| Problem::conflict("not_released", error, "see what the appliance's health says"))?;
     tracing::info!(name = by.name, role = %by.role, backend, released, "a backend's quarantine was released");

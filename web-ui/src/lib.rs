@@ -13,6 +13,7 @@ mod decisions;
 pub mod endpoint;
 mod guard;
 pub mod health;
+mod intake;
 mod leftover;
 mod live;
 mod metrics;

@@ -27,7 +27,8 @@ const CHUNK: usize = 64 * 1024;
 /// Whoever downloads has this long to take the next piece.
 const STALLED: Duration = Duration::from_secs(30);
 
-type Pairs = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
+/// The parameters of an address.
+pub(crate) type Pairs = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
 
 /// `GET /records`: everybody who is signed in.
 pub(crate) async fn page(_: Looking, State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Problem> {
@@ -51,13 +52,18 @@ pub(crate) async fn epcis(_: Looking, State(shared): State<Arc<Shared>>, pairs: 
     download(&shared, Export::Epcis, read(pairs)?).await
 }
 
-fn read(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
+/// The parameters as names and values.
+pub(crate) fn read(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
     let mend = "write it as ?name=value&name=value, with %20 for a space";
     pairs.map(|Query(pairs)| pairs).map_err(|_| Problem::invalid("parameters", "the parameters of the address cannot be read", mend))
 }
 
 async fn answer(shared: &Shared, ask: impl FnOnce() -> Result<serde_json::Value, Objection> + Send + 'static) -> Result<Response, Problem> {
-    let answer = shared.questions.run_within(WAIT, ask).await?;
+    told(shared.questions.run_within(WAIT, ask).await?)
+}
+
+/// An answer, or why there is none.
+pub(crate) fn told(answer: Result<serde_json::Value, Objection>) -> Result<Response, Problem> {
     answer.map(|answer| Json(answer).into_response()).map_err(problem)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::page::Shared;
 use crate::problem::Problem;
-use crate::{actions, assets, auth::door, decisions, guard, live, metrics, query, view};
+use crate::{actions, assets, auth::door, decisions, guard, intake, live, metrics, query, view};
 use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
@@ -37,6 +37,9 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/records/count", get(query::count))
         .route("/records.csv", get(query::csv))
         .route("/records.epcis.json", get(query::epcis))
+        // what pieces are made of
+        .route("/supplier-lots", get(intake::all).post(intake::in_use))
+        .route("/supplier-lots/used-up", post(intake::used_up))
         // act
         .route("/stop", post(actions::stop))
         .route("/stop/acknowledge", post(actions::acknowledge))
@@ -51,6 +54,7 @@ pub(crate) fn table(shared: Arc<Shared>) -> Router {
         .route("/recalls", post(decisions::recall))
         .route("/recalls/{id}/end", post(decisions::end_recall))
         .route("/complaints", post(decisions::complain))
+        .route("/quarantine", get(decisions::quarantine))
         .route("/backends/{name}/quarantine/release", post(decisions::give_another_try))
         .fallback(async || Problem::not_found("such address"))
         .method_not_allowed_fallback(async || {

@@ -53,9 +53,16 @@ pub trait Records: Send + Sync {
     fn piece(&self, result_id: u64) -> Option<serde_json::Value>;
     /// The latest record of one serial.
     fn find(&self, serial: &str) -> Option<serde_json::Value>;
-    /// Gives everything that this backend refused for good another try; says how many that is, or why it could not be done.
-    /// `None`: there is no such backend.
-    fn give_another_try(&self, _backend: &str) -> Option<Result<u64, String>> {
+    /// What every backend refused for good: its words by the parcel's number, by the backend's name.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    fn quarantine(&self) -> Result<serde_json::Value, Objection> {
+        Err(Objection::Unavailable("there are no backends here".to_owned()))
+    }
+    /// Gives what this backend refused for good another try: the piece records and decisions of these numbers, everything if none is
+    /// named. Says how many that is, or why it could not be done. `None`: there is no such backend.
+    fn give_another_try(&self, _backend: &str, _records: &[u64], _decisions: &[u64]) -> Option<Result<u64, String>> {
         None
     }
     /// One page of the records that a question finds, newest first: `{"records": […], "searched": n, "next": cursor or null}`.
@@ -71,6 +78,13 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// As [`Records::query`].
     fn count(&self, _pairs: &[(String, String)]) -> Result<serde_json::Value, Objection> {
+        Err(Objection::Unavailable("there are no records here".to_owned()))
+    }
+    /// Every supplier lot that was ever in use, with the ranges of the records that were made of it.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    fn supplier_lots(&self) -> Result<serde_json::Value, Objection> {
         Err(Objection::Unavailable("there are no records here".to_owned()))
     }
     /// Finds everything that a question is after; what it gives back writes that out.

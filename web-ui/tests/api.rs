@@ -555,3 +555,35 @@ fn garbage_on_the_wire_harms_nobody() {
     }
     assert_eq!(site.client().send("GET", "/livez", &[], None).status, 200);
 }
+
+#[test]
+fn whoever_opens_a_supplier_lot_says_so_by_name() {
+    let site = Site::with_people();
+    let lot = json!({ "material": "laminate", "supplier": "Acme", "lot": "L1" });
+    assert_eq!(site.client().post("/api/v1/supplier-lots", &lot).0, 401);
+    let operator = site.signed_in("operator");
+    assert_eq!(operator.post("/api/v1/supplier-lots", &lot).0, 202);
+    let Some(Request { by, action: Action::TakeIn { intake } }) = site.decisions().pop() else { panic!("an intake") };
+    assert_eq!(by, Person { name: "operator".to_owned(), role: Role::Operator });
+    let in_use = intake.applied(&[]).unwrap().unwrap();
+    assert_eq!((in_use.len(), in_use[0].lot.as_str()), (1, "L1"));
+    // What is so already, what is no name, and what is not in use.
+    let snapshot = Snapshot { made_of: in_use, ..(**site.sources.snapshots.borrow()).clone() };
+    site.show(snapshot);
+    assert_eq!(operator.post("/api/v1/supplier-lots", &lot).0, 200);
+    let (status, problem) = operator.post("/api/v1/supplier-lots", &json!({ "material": "laminate", "supplier": "", "lot": "L1" }));
+    assert_eq!((status, &problem["error"]), (422, &json!("the supplier is not a name of 1 to 60 characters")));
+    let (status, problem) = operator.post("/api/v1/supplier-lots/used-up", &json!({ "material": "paste" }));
+    assert_eq!((status, &problem["mend"]), (409, &json!("in use are: laminate")));
+    assert_eq!(operator.post("/api/v1/supplier-lots/used-up", &json!({ "material": "laminate" })).0, 202);
+    assert_eq!(operator.post("/api/v1/supplier-lots", &json!({ "material": "laminate" })).0, 400);
+    assert_eq!(site.decisions().len(), 2);
+    // Where nobody keeps records, nobody can be asked.
+    for path in ["records", "records/count?lot=1", "records.csv?lot=1", "records.epcis.json?lot=1", "supplier-lots", "quarantine"] {
+        let (status, problem) = operator.get(&format!("/api/v1/{path}"));
+        assert_eq!((status, &problem["code"]), (503, &json!("records_unavailable")), "{path}");
+    }
+    assert_eq!(operator.post("/api/v1/backends/trace/quarantine/release?record=x", &json!({})).0, 403);
+    let (status, problem) = site.signed_in("supervisor").post("/api/v1/backends/trace/quarantine/release?record=x", &json!({}));
+    assert_eq!((status, &problem["parameter"]), (422, &json!("record")));
+}

@@ -1,6 +1,7 @@
 //! `jidoka query` and `jidoka recall`: which pieces have something in common.
 
 use crate::recall::words::{reading, records, time, verdict};
+use crate::store::rows::origin::Origin;
 use crate::store::rows::question::{Question, Range};
 use clap::Args;
 use station::verdict::Verdict;
@@ -15,6 +16,15 @@ pub struct Criteria {
     /// One of these lots
     #[arg(long, value_name = "LOT")]
     pub lot: Vec<u32>,
+    /// Made of the supplier lot with this number
+    #[arg(long, value_name = "LOT")]
+    pub supplier_lot: Option<String>,
+    /// Made of a lot of this supplier
+    #[arg(long, value_name = "NAME")]
+    pub supplier: Option<String>,
+    /// With --supplier-lot or --supplier: the material it is
+    #[arg(long, value_name = "NAME")]
+    pub material: Option<String>,
     /// Announced at this time or later: 2026-11-23, 2026-11-23T14:30 (this machine's time zone) or with a zone 2026-11-23T14:30:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<i64>,
@@ -55,6 +65,7 @@ impl Criteria {
         Question {
             serials: self.serial.clone(),
             lots: self.lot.clone(),
+            origin: Origin { lot: self.supplier_lot.clone(), supplier: self.supplier.clone(), material: self.material.clone() },
             since_micros: self.since,
             until_micros: self.until,
             model: self.model.clone(),

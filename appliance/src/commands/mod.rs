@@ -4,6 +4,7 @@ mod doctor;
 mod gauge;
 mod memory;
 mod model;
+mod person;
 mod plc;
 mod query;
 mod regrade;
@@ -65,6 +66,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Query(args) => query::query(&args),
         Command::Recall(args) => query::recall(&args),
+        Command::Intake(command) => person::intake(&command),
+        Command::Quarantine(command) => person::quarantine(&command),
         Command::Verify(args) => store::verify(&args),
         Command::Sign(args) => store::sign(&args),
         Command::Store(command) => store::store(&command),

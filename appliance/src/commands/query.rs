@@ -63,7 +63,7 @@ pub(super) fn recall(args: &Recall) -> Result<(), Failure> {
     let criteria = criteria(&question);
     let head = json!({
         "name": args.name, "criteria": criteria, "made_at": jiff::Timestamp::now().to_string(),
-        "searched": found.searched, "affected": found.records.len(), "overruled": found.overruled.len(), "damaged": done.damaged,
+        "searched": found.searched, "affected": found.records.len(), "overruled": found.overruled.len(), "lots": found.lots, "damaged": done.damaged,
         "pictures": done.pictures, "pictures_gone": done.pictures_gone,
         "request": done.request(&args.name, &criteria),
     });

@@ -84,6 +84,7 @@ pub(super) fn running() -> Snapshot {
         backlog_entries: 0,
         kept: 1289,
         decisions: DecisionsView::default(),
+        made_of: Default::default(),
     }
 }
 

@@ -4,12 +4,13 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::host::resident_mib;
 use crate::meter::{Meter, Stage};
-use crate::outbox::Outbox;
+use crate::outbox::{DECISIONS, Outbox};
 use crate::pipeline::deliver::Delivery;
 use crate::pipeline::keeping::Keeping;
 use crate::pipeline::pictures::Gallery;
 use crate::pipeline::see::chain;
 use crate::pipeline::show::Artist;
+use crate::recall::genealogy;
 use crate::recall::page::Asking;
 use crate::store::Store;
 use station::record::{Body, Entry};
@@ -52,13 +53,17 @@ impl People {
         Some((record.arrival.piece, camera, inspection.image))
     }
 
-    /// The ledger entry of a piece, and every decision about that piece.
+    /// The ledger entry of a piece, every decision about that piece, and what it came from.
     fn card(&self, entry: &Entry) -> Option<serde_json::Value> {
         let mut card = serde_json::to_value(entry).ok()?;
         let Body::Piece(record) = &entry.body else { return Some(card) };
         let decisions = self.store.decisions_about(record.result_id).unwrap_or_default();
-        if let (Some(fields), false) = (card.as_object_mut(), decisions.is_empty()) {
-            fields.insert("decisions".to_owned(), serde_json::to_value(decisions).ok()?);
+        let genealogy = genealogy::of(&self.store, record).inspect_err(|error| tracing::warn!(%error, "a card has no genealogy"));
+        if let Some(fields) = card.as_object_mut() {
+            if !decisions.is_empty() {
+                fields.insert("decisions".to_owned(), serde_json::to_value(decisions).ok()?);
+            }
+            fields.extend(genealogy.ok().map(|genealogy| ("genealogy".to_owned(), genealogy)));
         }
         Some(card)
     }
@@ -99,15 +104,26 @@ impl Records for People {
         self.asking.count(pairs)
     }
 
+    fn supplier_lots(&self) -> Result<serde_json::Value, Objection> {
+        self.asking.supplier_lots()
+    }
+
     fn export(&self, form: Export, pairs: &[(String, String)]) -> Result<Writing, Objection> {
         self.asking.export(form, pairs)
     }
 
-    fn give_another_try(&self, backend: &str) -> Option<Result<u64, String>> {
+    fn quarantine(&self) -> Result<serde_json::Value, Objection> {
+        let all = self.store.quarantines().map_err(|error| Objection::Unavailable(error.to_string()))?;
+        serde_json::to_value(all).map_err(|error| Objection::Unavailable(error.to_string()))
+    }
+
+    fn give_another_try(&self, backend: &str, records: &[u64], decisions: &[u64]) -> Option<Result<u64, String>> {
         // Asking for an outbox that is not there would make it.
         let known = self.backends.iter().any(|known| known == backend);
         let outbox = known.then(|| self.store.outbox(backend)).transpose().map_err(|error| error.to_string());
-        let numbers = || self.store.quarantined(backend).map(|known| known.into_keys().collect::<Vec<_>>());
+        let named: Vec<u64> = records.iter().copied().chain(decisions.iter().map(|number| DECISIONS.saturating_add(*number))).collect();
+        let all = || self.store.quarantined(backend).map(|known| known.into_keys().collect::<Vec<_>>());
+        let numbers = || if named.is_empty() { all() } else { Ok(named.clone()) };
         let release = |outbox: Arc<dyn Outbox>| numbers().and_then(|numbers| outbox.release(&numbers)).map_err(|error| error.to_string());
         outbox.transpose().map(|outbox| outbox.and_then(release))
     }

@@ -119,6 +119,7 @@ impl Line<'_> {
             "reasons": self.reasons,
             "model": package,
             "rubric_version": piece.rubric_version,
+            "made_of": piece.made_of,
         });
         if let (Some(fields), Some(decision_id)) = (line.as_object_mut(), self.overruled_by) {
             fields.insert("overruled_by".to_owned(), decision_id.into());

@@ -9,7 +9,7 @@ use crate::outbox::{DECISIONS, Parcel};
 use crate::store::Found;
 use crate::upload::context::MappingError;
 use crate::upload::decided::events_of;
-use crate::upload::epcis::{Document, Event, event_of};
+use crate::upload::epcis::{Document, Event};
 use station::decision::Decision;
 use station::reading::{Quality, Reading};
 use station::record::{Body, Entry};
@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 /// The columns of the list.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 17] = [
     "record",
     "time",
     "serial",
@@ -32,6 +32,7 @@ pub const COLUMNS: [&str; 16] = [
     "model",
     "reasons",
     "readings",
+    "made_of",
     "images",
     "entry_digest",
 ];
@@ -48,6 +49,7 @@ pub fn row(line: &Line<'_>, entry: &Entry, images: &[String]) -> Vec<String> {
         }
     };
     let readings: Vec<String> = piece.readings.iter().map(reading).collect();
+    let made_of: Vec<String> = piece.made_of.iter().map(|lot| format!("{} {} {}", lot.material, lot.supplier, lot.lot)).collect();
     let bytes = entry.to_bytes().unwrap_or_default();
     vec![
         piece.result_id.to_string(),
@@ -64,6 +66,7 @@ pub fn row(line: &Line<'_>, entry: &Entry, images: &[String]) -> Vec<String> {
         piece.inspection.as_ref().map(|inspection| inspection.model.package.clone()).unwrap_or_default(),
         line.reasons.join("; "),
         readings.join("; "),
+        made_of.join("; "),
         images.join("; "),
         Entry::digest(entry.previous, &bytes).to_string(),
     ]
@@ -75,8 +78,8 @@ pub fn row(line: &Line<'_>, entry: &Entry, images: &[String]) -> Vec<String> {
 /// The record cannot be described to a backend.
 pub fn events(shelf: &dyn Shelf, described: &Described, entry: &Entry, is_overruled: bool) -> Result<Vec<Event>, MappingError> {
     let Some(contexts) = described.contexts() else { return Ok(Vec::new()) };
-    let mut events = vec![event_of(entry, contexts.at(entry.number))?];
-    let Body::Piece(piece) = &entry.body else { return Ok(events) };
+    let Body::Piece(piece) = &entry.body else { return Ok(Vec::new()) };
+    let mut events = events_of(&Parcel::piece(piece.result_id, Arc::new(entry.clone())), contexts)?;
     let decisions = if is_overruled { shelf.decisions_about(piece.result_id).unwrap_or_default() } else { Vec::new() };
     let mut about = vec![Arc::new(entry.clone())];
     for decision in decisions {

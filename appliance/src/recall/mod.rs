@@ -7,6 +7,7 @@
 
 pub mod described;
 pub mod export;
+pub mod genealogy;
 pub mod page;
 pub mod words;
 

@@ -6,7 +6,7 @@
 
 use super::described::{Known, whole};
 use super::words::{self, Misread, Wrong};
-use super::{Shelf, export};
+use super::{Shelf, export, genealogy};
 use crate::store::rows::question::Question;
 use crate::store::{Store, StoreError};
 use serde_json::{Value, json};
@@ -82,7 +82,15 @@ impl Asking {
         ranges.truncate(RANGES_MAX);
         let criteria = words::criteria(&question);
         let counts = json!({"found": found.records.len(), "searched": found.searched, "overruled": found.overruled.len()});
-        Ok(json!({"counts": counts, "results": ranges, "results_complete": are_all, "criteria": criteria}))
+        Ok(json!({"counts": counts, "lots": found.lots, "results": ranges, "results_complete": are_all, "criteria": criteria}))
+    }
+
+    /// Every supplier lot that was ever in use, with its records.
+    ///
+    /// # Errors
+    /// An index that is missing.
+    pub fn supplier_lots(&self) -> Result<Value, Objection> {
+        genealogy::supplier_lots(&self.store).map_err(objection)
     }
 
     /// What writes everything that a question finds.

@@ -35,8 +35,23 @@ pub struct Wrong {
 }
 
 /// What a question can say, in the order in which it is told.
-pub const PARAMETERS: [&str; 12] =
-    ["serial", "lot", "since", "until", "model", "rubric", "defect", "verdict", "grade", "as_judged", "records", "reading"];
+pub const PARAMETERS: [&str; 15] = [
+    "serial",
+    "lot",
+    "supplier_lot",
+    "supplier",
+    "material",
+    "since",
+    "until",
+    "model",
+    "rubric",
+    "defect",
+    "verdict",
+    "grade",
+    "as_judged",
+    "records",
+    "reading",
+];
 /// Serials, lots or readings that one question may name.
 const MANY_MAX: usize = 100;
 /// Longest value in characters.
@@ -142,6 +157,9 @@ fn set(question: &mut Question, name: &str, value: &str) -> Result<(), Misread> 
     match name {
         "serial" => question.serials.push(value.to_owned()),
         "lot" => question.lots.push(number(value, "lot", "4711")?),
+        "supplier_lot" => question.origin.lot = Some(value.to_owned()),
+        "supplier" => question.origin.supplier = Some(value.to_owned()),
+        "material" => question.origin.material = Some(value.to_owned()),
         "since" => question.since_micros = Some(time(value)?),
         "until" => question.until_micros = Some(time(value)?),
         "model" => question.model = Some(value.to_owned()),
@@ -177,6 +195,9 @@ pub fn criteria(question: &Question) -> String {
     say("serial", (!question.serials.is_empty()).then(|| question.serials.join(" or ")));
     let lots: Vec<String> = question.lots.iter().map(u32::to_string).collect();
     say("lot", (!lots.is_empty()).then(|| lots.join(" or ")));
+    say("supplier lot", question.origin.lot.clone());
+    say("supplier", question.origin.supplier.clone());
+    say("material", question.origin.material.clone());
     say("since", question.since_micros.map(time));
     say("until", question.until_micros.map(time));
     say("model", question.model.clone());

@@ -139,6 +139,7 @@ impl Scan {
                     self.starts.push(kept.entry);
                 }
                 Body::Piece(piece) => {
+                    rows.origin(piece);
                     blocks.extend(rows.take(piece));
                     self.places.insert(piece.result_id, kept.place);
                     let serial = question.serials.iter().find(|serial| Some(*serial) == piece.arrival.serial.as_ref());
@@ -156,13 +157,14 @@ impl Scan {
             }
             ControlFlow::Continue(())
         })?;
-        let sought = question.in_numbers(&rows.names, |serial| Ok::<_, Unknown>(serials.get(serial).cloned().unwrap_or_default()))?;
+        let sought =
+            question.in_numbers(&rows.names, &rows.origins, |serial| Ok::<_, Unknown>(serials.get(serial).cloned().unwrap_or_default()))?;
         let sought = sought.knowing(overrules);
         let mut found = Found::default();
         let mut look = |row: &rows::Row| {
             found.searched += 1;
             if sought.is(row) {
-                found.records.push(row.result_id);
+                found.take(row);
             }
         };
         for (first, bytes) in &blocks {

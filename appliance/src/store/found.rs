@@ -1,10 +1,13 @@
 //! Questions to all records: which pieces have something in common, as a whole or part by part.
 
+use super::rows::Row;
+use super::rows::origin::{self, Use};
 use super::rows::overruled::Overrules;
 use super::rows::question::Question;
 use super::view::{SearchError, View};
 use super::{Store, StoreError, read};
 use station::record::Entry;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// What a question found.
@@ -16,6 +19,8 @@ pub struct Found {
     pub searched: u64,
     /// What people put in place of the verdict and grade of some of them.
     pub overruled: Overrules,
+    /// The lots that they belong to, where that is known.
+    pub lots: BTreeSet<u32>,
 }
 
 /// A part of what a question found, newest first.
@@ -29,6 +34,16 @@ pub struct FoundPart {
     pub overruled: Overrules,
     /// The next part begins with this record; `None`: there is no more.
     pub next: Option<u64>,
+}
+
+impl Found {
+    /// Takes a row in that is what was sought.
+    pub(super) fn take(&mut self, row: &Row) {
+        self.records.push(row.result_id);
+        if row.lot > 0 {
+            self.lots.insert(row.lot);
+        }
+    }
 }
 
 impl Store {
@@ -47,7 +62,7 @@ impl Store {
             view.each_row(&mut |row| {
                 found.searched += 1;
                 if sought.is(row) {
-                    found.records.push(row.result_id);
+                    found.take(row);
                 }
             })
         })?;
@@ -83,6 +98,22 @@ impl Store {
         })?;
         part.overruled = sought.overruled(&part.records);
         Ok(part)
+    }
+
+    /// Numbers of the records with this serial, oldest first.
+    ///
+    /// # Errors
+    /// A view that is missing or cannot be read.
+    pub fn records_with_serial(&self, serial: &str) -> Result<Vec<u64>, StoreError> {
+        self.shared.ask(|view| view.with_serial(serial))
+    }
+
+    /// Every supplier lot that was ever in use and the records that were made of it, the latest first.
+    ///
+    /// # Errors
+    /// A view that is missing.
+    pub fn supplier_lots(&self) -> Result<Vec<Use>, StoreError> {
+        Ok(origin::uses(&self.shared.view()?.known_origins(), self.pieces()))
     }
 
     /// The entries with which the station started, oldest first: what was in force from each one on. Damaged ones are left out.

@@ -418,6 +418,15 @@ impl Store {
         Ok(self.parcels(backend)?.quarantined())
     }
 
+    /// What every backend refused for good, with its words; a backend that refused nothing has nothing.
+    ///
+    /// # Errors
+    /// A view that is missing or cannot be read.
+    pub fn quarantines(&self) -> Result<BTreeMap<String, BTreeMap<u64, String>>, StoreError> {
+        let standings = self.shared.ask(View::standings)?;
+        Ok(standings.into_iter().map(|(backend, standing)| (backend, standing.quarantined)).collect())
+    }
+
     fn parcels(&self, backend: &str) -> Result<Arc<Parcels>, OutboxError> {
         let mut outboxes = lock(&self.outboxes);
         if let Some(parcels) = outboxes.get(backend) {

@@ -104,7 +104,7 @@ impl std::fmt::Debug for View {
 /// Looks at a key and its value; what it says is wrong with them.
 type Look<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'v;
 
-const FORMAT: [u8; 2] = [0, 3];
+const FORMAT: [u8; 2] = [0, 4];
 const CACHE_BYTES: u64 = 16 << 20;
 /// Entries per write while catching up: a few hundred kilobytes.
 const CATCH_UP_BATCH: usize = 512;

@@ -147,6 +147,11 @@ pub(crate) fn decision_id(identity: &Identity, digest: Digest) -> String {
     uri::uuid(&[b"jidoka decision", identity.line.as_bytes(), identity.station.as_bytes(), identity.sgln.as_bytes(), &digest.0])
 }
 
+/// The name under which a backend knows what a piece was made of.
+pub(crate) fn transformation_id(identity: &Identity, digest: Digest) -> String {
+    uri::uuid(&[b"jidoka made of", identity.line.as_bytes(), identity.station.as_bytes(), identity.sgln.as_bytes(), &digest.0])
+}
+
 /// The name under which a backend knows this record: the same record always gets the same one.
 pub(crate) fn event_id(identity: &Identity, digest: Digest) -> String {
     uri::uuid(&[b"jidoka piece record", identity.line.as_bytes(), identity.station.as_bytes(), identity.sgln.as_bytes(), &digest.0])

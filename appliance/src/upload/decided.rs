@@ -17,6 +17,7 @@ use crate::outbox::{NamedPiece, Parcel};
 use crate::upload::context::{Context, Contexts, MappingError, decision_id, digest_of};
 use crate::upload::epcis::{
     Decided, Disposition, ErrorDeclaration, Event, PersistentDisposition, Place, Quantity, disposition, event_of, lasting,
+    transformation_of,
 };
 use crate::upload::uri;
 use station::decision::{Affected, Decision, DecisionRecord};
@@ -27,8 +28,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The events that a parcel tells of, in the order in which they must be captured.
 pub fn events_of(parcel: &Parcel, contexts: &Contexts) -> Result<Vec<Event>, MappingError> {
     let entry = &*parcel.entry;
-    let Body::Decided(record) = &entry.body else { return Ok(vec![event_of(entry, contexts.at(entry.number))?]) };
     let context = contexts.at(entry.number);
+    let Body::Decided(record) = &entry.body else {
+        let made_of = transformation_of(entry, context)?;
+        return Ok(made_of.into_iter().chain([event_of(entry, context)?]).collect());
+    };
     match &record.decision {
         Decision::Overrule { .. } => overrule(parcel, contexts),
         Decision::Hold { set } => about_set(entry, record, parcel, set, (Disposition::NonSellableOther, true), context),
@@ -142,6 +146,10 @@ fn bare(entry: &Entry, record: &DecisionRecord, context: &Context) -> Result<Eve
         error_declaration: None,
         epc_list: Vec::new(),
         quantity_list: Vec::new(),
+        input_quantity_list: Vec::new(),
+        output_epc_list: Vec::new(),
+        output_quantity_list: Vec::new(),
+        made_of: Vec::new(),
         action: "OBSERVE",
         biz_step: "other",
         disposition: None,

@@ -9,7 +9,8 @@
 //! `disposition` sees a piece that is not conformant; one that follows the piece further sees it unavailable until a person
 //! unsets that; one that knows our terms sees that it was never judged; and the sensor list carries `ERROR_CONDITION`.
 //!
-//! What people decided later is in `decided`.
+//! A piece that is known to be made of supplier lots has a second event, a `TransformationEvent` from those lots to the piece. What
+//! people decided later is in `decided`.
 //!
 //! Invariants: `conformant` is written only for a pass that an inspection, or a person who overruled it, stands behind; the same record gives the same event
 //! with the same `eventID`; a stale or bad reading is named without its value.
@@ -17,14 +18,15 @@
 mod event;
 
 pub use event::{
-    BizTransaction, Chart, Decided, Disposition, Document, EPCIS_CONTEXT, ErrorDeclaration, Event, NAMESPACE, PersistentDisposition, Place,
-    Quantity, SensorElement, SensorMetadata, SensorReport, Terms,
+    BizTransaction, Chart, Decided, Disposition, Document, EPCIS_CONTEXT, ErrorDeclaration, Event, Input, NAMESPACE, PersistentDisposition,
+    Place, Quantity, SensorElement, SensorMetadata, SensorReport, Terms,
 };
 
-use crate::upload::context::{Context, MappingError, Standing, digest_of, event_id};
+use crate::upload::context::{Context, MappingError, Standing, digest_of, event_id, transformation_id};
 use crate::upload::measure::{Measure, measure};
 use crate::upload::uri;
 use station::inspection::{CameraView, Inspection, MissReason, ModelRef};
+use station::intake::SupplierLot;
 use station::judge::defects;
 use station::reading::{Quality, Reading};
 use station::recipe::{Source, Spread};
@@ -78,17 +80,64 @@ pub fn event(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Ev
         terms: Some(terms(piece, context, standing, digest)),
         error_declaration: None,
         decision: None,
+        input_quantity_list: Vec::new(),
+        output_epc_list: Vec::new(),
+        output_quantity_list: Vec::new(),
+        made_of: Vec::new(),
     })
+}
+
+/// What a piece was made of, as an event of its own: CBV lets an inspection name no inputs. `None` where no supplier lot is known, and
+/// of a challenge piece, which is no product of this line.
+pub fn transformation_of(entry: &Entry, context: &Context) -> Result<Option<Event>, MappingError> {
+    let Body::Piece(piece) = &entry.body else { return Err(MappingError::NotAPiece(entry.number.0)) };
+    if piece.made_of.is_empty() || piece.arrival.golden {
+        return Ok(None);
+    }
+    let (event_time, event_time_zone_offset) = context.time(entry.number.0, piece.arrived_at)?;
+    let (output_epc_list, output_quantity_list) = what(piece, context);
+    let input = |lot: &SupplierLot| Quantity { epc_class: uri::supplier_lot(lot), quantity: None };
+    let words = |lot: &SupplierLot| {
+        let SupplierLot { material, supplier, lot } = lot.clone();
+        Input { material, supplier, lot }
+    };
+    Ok(Some(Event {
+        kind: "TransformationEvent",
+        event_id: transformation_id(&context.identity, digest_of(entry)?),
+        event_time,
+        event_time_zone_offset,
+        epc_list: Vec::new(),
+        quantity_list: Vec::new(),
+        input_quantity_list: piece.made_of.iter().map(input).collect(),
+        output_epc_list,
+        output_quantity_list,
+        action: "",
+        biz_step: "",
+        disposition: None,
+        persistent_disposition: None,
+        read_point: Place { id: uri::read_point(&context.identity) },
+        biz_transaction_list: Vec::new(),
+        sensor_element_list: Vec::new(),
+        terms: None,
+        made_of: piece.made_of.iter().map(words).collect(),
+        error_declaration: None,
+        decision: None,
+    }))
 }
 
 /// The tag under which a PLC tells the order that a piece belongs to, as text.
 pub const ORDER_TAG: &str = "order";
 
-fn transactions(piece: &PieceRecord, result: String) -> Vec<BizTransaction> {
+/// The order that a piece belongs to, if the PLC told it.
+#[must_use]
+pub fn order_of(piece: &PieceRecord) -> Option<&str> {
     let good = |reading: &&Reading| &*reading.tag == ORDER_TAG && reading.quality == Quality::Good;
     let text = piece.readings.iter().find(good).and_then(|reading| reading.text.as_deref());
-    let order = text.map(str::trim).filter(|text| !text.is_empty());
-    let order = order.map(|order| BizTransaction { kind: "prodorder", biz_transaction: uri::order(order) });
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn transactions(piece: &PieceRecord, result: String) -> Vec<BizTransaction> {
+    let order = order_of(piece).map(|order| BizTransaction { kind: "prodorder", biz_transaction: uri::order(order) });
     std::iter::once(BizTransaction { kind: "testres", biz_transaction: result }).chain(order).collect()
 }
 

@@ -140,6 +140,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
         }],
         reject_at: (verdict != Verdict::Pass).then_some(EncoderCount(number + 1000)),
         latency_micros: 21_000,
+        made_of: Default::default(),
     }
 }
 

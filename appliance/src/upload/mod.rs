@@ -19,6 +19,7 @@ pub mod http;
 pub mod measure;
 pub mod outcome;
 mod pack;
+pub mod person;
 mod trace;
 pub mod uri;
 

@@ -3,6 +3,7 @@
 //! Invariants: everything made here passes [`is_uri`]; the same thing always gets the same name; nothing is squeezed into a
 //! GS1 form that does not fit it (a serial that GS1 cannot write gets a name of ours, never a shortened one).
 
+use station::intake::SupplierLot;
 use station::record::Identity;
 use station::units::Digest;
 
@@ -140,6 +141,13 @@ pub fn image(digest: Digest) -> String {
 #[must_use]
 pub fn order(order: &str) -> String {
     ours("order", &[order])
+}
+
+/// A lot of a supplier: its own name if it is an LGTIN as a URN, else a name of ours.
+#[must_use]
+pub fn supplier_lot(lot: &SupplierLot) -> String {
+    let is_lgtin = lot.lot.starts_with("urn:epc:class:lgtin:") && is_uri(&lot.lot);
+    if is_lgtin { lot.lot.clone() } else { ours("supplier-lot", &[&lot.supplier, &lot.material, &lot.lot]) }
 }
 
 /// The class of all pieces of this lot: an LGTIN, or a name of ours if GS1 cannot write one.

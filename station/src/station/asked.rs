@@ -6,6 +6,7 @@
 use super::{Effect, Station};
 use crate::action::{Action, By, Person, Request, Role};
 use crate::decision::{Decision, DecisionRecord};
+use crate::intake::{Intake, IntakeRecord};
 use crate::line::{Answer, LineCommand, PlcOrder, PlcRequest};
 use crate::policy::{PlcAcknowledge, StopReason, StopReasons};
 use crate::record::{Acknowledgement, ArmRecord, Body, CountersReset, LotRecord, Mark, MarkRecord, ReleaseRecord, RevisionRecord};
@@ -48,6 +49,7 @@ impl Station {
                 }
             }
             Action::Decide { decision, reason } => self.decide(by, decision, reason, now, effects),
+            Action::TakeIn { intake } => self.take_in(by, intake, now, effects),
             Action::Arm | Action::Disarm => {
                 if by.role >= Role::Engineer {
                     self.arm(matches!(action, Action::Arm), By::Person(by), now, effects);
@@ -66,6 +68,14 @@ impl Station {
         let record = DecisionRecord { decision_id: known.last + 1, results, decision, by: By::Person(by), reason };
         self.view.note_decision(&self.setup.recipe, &record);
         self.keep(Body::Decided(Box::new(record)), now, effects);
+    }
+
+    /// Records what pieces are made of from here on, unless it is so already.
+    fn take_in(&mut self, by: Person, intake: Intake, now: Timestamp, effects: &mut Vec<Effect>) {
+        if let Ok(Some(_)) = intake.applied(&self.memory.made_of) {
+            let record = IntakeRecord { intake, by: By::Person(by), results: self.memory.results };
+            self.keep(Body::TakenIn(Box::new(record)), now, effects);
+        }
     }
 
     /// Lets the line run again once that is durable. Only after the acknowledgement, and only if no cause stands.

@@ -77,7 +77,8 @@ impl Station {
             // Of such a piece nothing is known but that it lay between the two.
             let unknown = Arrival { acquisition: 0, serial: None, golden: false, retain: false, user_data: Vec::new(), ..arrival.clone() };
             let arrival = Arrival { piece, ..unknown };
-            let open = Open { arrival, arrived_at: now, readings: Vec::new(), heard: Vec::new() };
+            let made_of = std::sync::Arc::clone(&self.memory.made_of);
+            let open = Open { arrival, arrived_at: now, readings: Vec::new(), heard: Vec::new(), made_of };
             if self.skipped.len() >= SKIPPED_MAX {
                 self.skipped.pop_front();
             }

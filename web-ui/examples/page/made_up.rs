@@ -142,7 +142,7 @@ impl MadeUpLine {
                 (self.line_stop.by, self.line_stop.since) = (Some(request.by.into()), Some(self.now()));
             }
             // The made-up charts and pieces keep what they have.
-            Action::ReviseLimits { .. } | Action::Decide { .. } => {}
+            Action::ReviseLimits { .. } | Action::Decide { .. } | Action::TakeIn { .. } => {}
         }
     }
 
@@ -364,6 +364,7 @@ impl MadeUpLine {
             backlog_entries: 3,
             kept: self.result_id + 40,
             decisions: DecisionsView { results: self.result_id, ..DecisionsView::default() },
+            made_of: Default::default(),
         }
     }
 

@@ -294,6 +294,7 @@ fn snapshot_running() -> Snapshot {
         backlog_entries: 0,
         kept: 12,
         decisions: DecisionsView::default(),
+        made_of: Default::default(),
     }
 }
 

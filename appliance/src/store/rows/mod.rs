@@ -9,11 +9,14 @@
 //! without it; a block that cannot be read is an error, never a shorter answer.
 
 mod bytes;
+pub mod origin;
 pub mod overruled;
 pub mod question;
 
+use origin::Origins;
 use overruled::Overruled;
 use station::decision::DecisionRecord;
+use station::intake::MadeOf;
 use station::reading::Quality;
 use station::recipe::Recipe;
 use station::record::PieceRecord;
@@ -177,6 +180,8 @@ pub struct Rows {
     waiting: Vec<Row>,
     /// The last record that was taken in.
     last: u64,
+    /// What records were made of.
+    pub origins: Origins,
 }
 
 /// A block on its way into the view: the number of its first record, and its bytes.
@@ -186,7 +191,7 @@ impl Rows {
     /// Rows that go on after record `last`.
     #[must_use]
     pub fn after(last: u64, names: Names, recipe: Option<Arc<Recipe>>) -> Self {
-        Self { recipe, names, waiting: Vec::new(), last }
+        Self { recipe, names, waiting: Vec::new(), last, origins: Origins::new() }
     }
 
     /// Takes a record in. Gives back a block that is full.
@@ -201,6 +206,12 @@ impl Rows {
         let row = Row::of(piece, self.recipe.as_deref(), &mut self.names);
         self.waiting.push(row);
         full
+    }
+
+    /// What a record was made of, if that differs from the one before it. To be asked before the record is taken in.
+    pub fn origin(&mut self, piece: &PieceRecord) -> Option<MadeOf> {
+        let is_new = piece.result_id > self.last;
+        (is_new && origin::note(&mut self.origins, piece.result_id, &piece.made_of)).then(|| Arc::clone(&piece.made_of))
     }
 
     /// Another recipe is in force. Gives back what was waiting.

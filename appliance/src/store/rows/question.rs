@@ -3,8 +3,10 @@
 //! Invariant: a name that no record ever had is an error that lists the names there are, never an empty answer: nobody may
 //! conclude from a misspelt model that no piece is affected.
 
+use super::origin::{Origin, Origins};
 use super::overruled::{Overruled, Overrules};
 use super::{Names, Row, Sort};
+use station::intake::SupplierLot;
 use station::verdict::Verdict;
 use std::collections::BTreeSet;
 
@@ -15,6 +17,8 @@ pub struct Question {
     pub serials: Vec<String>,
     /// One of these lots.
     pub lots: Vec<u32>,
+    /// Made of this supplier lot.
+    pub origin: Origin,
     /// Announced at this time or later: microseconds since 1970.
     pub since_micros: Option<i64>,
     /// Announced before this time.
@@ -50,6 +54,9 @@ pub struct Range {
     pub max: f64,
 }
 
+/// Names that a refusal lists at most.
+const KNOWN_MAX: usize = 50;
+
 /// A name in a question that no record has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no record has the {what} `{name}`; there {}", known(.there_are))]
@@ -68,6 +75,7 @@ impl Unknown {
     pub fn parameter(&self) -> &'static str {
         match self.what {
             "defect class" => "defect",
+            "supplier lot" => "supplier_lot",
             other => other,
         }
     }
@@ -87,6 +95,8 @@ pub struct Sought {
     readings: Vec<(u16, f64, f64)>,
     serials: Option<BTreeSet<u64>>,
     overrules: Overrules,
+    /// First and last of the records that were made of the supplier lot in question.
+    made_of: Option<Vec<(u64, u64)>>,
 }
 
 impl Question {
@@ -97,6 +107,7 @@ impl Question {
     pub fn in_numbers<E: From<Unknown>>(
         &self,
         names: &Names,
+        origins: &Origins,
         mut records_with: impl FnMut(&str) -> Result<Vec<u64>, E>,
     ) -> Result<Sought, E> {
         let find = |sort, what, name: &Option<String>| name.as_ref().map(|name| look_up(names, sort, what, name)).transpose();
@@ -117,8 +128,34 @@ impl Question {
             readings: self.readings.iter().map(range).collect::<Result<_, _>>()?,
             serials,
             overrules: Overrules::new(),
+            made_of: (!self.origin.is_empty()).then(|| self.runs(origins)).transpose()?,
             question: self.clone(),
         })
+    }
+
+    fn runs(&self, origins: &Origins) -> Result<Vec<(u64, u64)>, Unknown> {
+        let runs = self.origin.runs(origins);
+        if !runs.is_empty() {
+            return Ok(runs);
+        }
+        let asked = [("material", &self.origin.material), ("supplier", &self.origin.supplier), ("supplier lot", &self.origin.lot)];
+        // The first name that nobody ever gave; or all are known, and were never in one lot.
+        let known = |what: &str| -> BTreeSet<&str> {
+            let lots = origins.values().rev().flat_map(|lots| lots.iter());
+            lots.map(|lot| part_of(lot, what)).collect()
+        };
+        let said: Vec<_> = asked.into_iter().filter_map(|(what, name)| Some((what, name.as_ref()?))).collect();
+        let strange = said.iter().find(|(what, name)| !known(what).contains(name.as_str())).or(said.last());
+        let (what, name) = strange.map_or(("supplier lot", String::new()), |(what, name)| (*what, (*name).clone()));
+        let mut there_are: Vec<String> = known(what).into_iter().map(str::to_owned).collect();
+        if there_are.contains(&name) {
+            there_are =
+                origins.values().flat_map(|lots| lots.iter()).map(|lot| format!("{} {} {}", lot.material, lot.supplier, lot.lot)).collect();
+            there_are.sort_unstable();
+            there_are.dedup();
+        }
+        there_are.truncate(KNOWN_MAX);
+        Err(Unknown { what, name, there_are })
     }
 
     /// True if nothing is asked: every record would be the answer.
@@ -161,6 +198,10 @@ impl Sought {
     #[must_use]
     pub fn bounds(&self) -> (u64, u64) {
         let asked = (self.question.first.unwrap_or(1), self.question.last.unwrap_or(u64::MAX));
+        let asked = match self.made_of.as_deref() {
+            Some(runs @ [(first, _), ..]) => (asked.0.max(*first), asked.1.min(runs.last().map_or(u64::MAX, |run| run.1))),
+            _ => asked,
+        };
         let Some(serials) = &self.serials else { return asked };
         // Of no record at all there is nothing to look through.
         let (Some(first), Some(last)) = (serials.first(), serials.last()) else { return (1, 0) };
@@ -192,11 +233,25 @@ impl Sought {
             && (asked.lots.is_empty() || asked.lots.contains(&row.lot))
             && asked.rubric.is_none_or(|rubric| row.rubric == rubric)
             && self.has_verdict_and_grade(row)
+            && self.made_of.as_ref().is_none_or(|runs| is_within(runs, row.result_id))
             && self.class.is_none_or(|class| row.names.contains(&class))
             && self.models.as_ref().is_none_or(|models| row.names.iter().any(|name| models.contains(name)))
             && self.serials.as_ref().is_none_or(|serials| serials.contains(&row.result_id))
             && self.readings.iter().all(within)
     }
+}
+
+fn part_of<'l>(lot: &'l SupplierLot, what: &str) -> &'l str {
+    match what {
+        "material" => &lot.material,
+        "supplier" => &lot.supplier,
+        _ => &lot.lot,
+    }
+}
+
+fn is_within(runs: &[(u64, u64)], result_id: u64) -> bool {
+    let after = runs.partition_point(|(first, _)| *first <= result_id);
+    after.checked_sub(1).and_then(|index| runs.get(index)).is_some_and(|(_, last)| result_id <= *last)
 }
 
 #[cfg(test)]
@@ -222,13 +277,14 @@ mod tests {
         };
         let is = |question: &Question| -> Result<bool, Unknown> {
             let with = |serial: &str| Ok(if serial == "SN1" { vec![10] } else { Vec::new() });
-            Ok(question.in_numbers(&names, with)?.is(&row))
+            Ok(question.in_numbers(&names, &Origins::new(), with)?.is(&row))
         };
         let range = |tag: &str, min, max| Range { tag: tag.to_owned(), min, max };
         let text = |text: &str| Some(text.to_owned());
         let all = Question {
             serials: vec!["SN1".to_owned()],
             lots: vec![6, 7],
+            origin: Origin::default(),
             since_micros: Some(1000),
             until_micros: Some(1001),
             model: text("pcb"),

@@ -119,6 +119,7 @@ impl Chain {
             points: Vec::new(),
             reject_at: reject.then_some(EncoderCount(17)),
             latency_micros: 12_345,
+            made_of: Default::default(),
         })))
     }
 

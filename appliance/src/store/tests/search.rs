@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::pipeline::note::tests::setup;
+use crate::store::rows::origin::Origin;
 use crate::store::rows::question::{Question, Range};
 use station::action::{By, Person, Role};
 use station::decision::{Decision, DecisionRecord};
+use station::intake::SupplierLot;
 use station::record::Started;
 
 /// A chain of several starts, lots, grades and set points; what a question must find is known from the entries themselves.
@@ -207,4 +209,60 @@ fn answers_follow_what_people_overrule() {
     ask_all(&mut |question| store.search(question).unwrap(), "after a restart");
     store.rebuild_view().unwrap();
     ask_all(&mut |question| store.search(question).unwrap(), "built again");
+}
+
+/// Pieces are found by the supplier lots that they were made of, from every view, and what no record has is refused by its name.
+#[test]
+fn pieces_are_found_by_what_they_were_made_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let lot = |material: &str, lot: &str| SupplierLot { material: material.to_owned(), supplier: "Acme".to_owned(), lot: lot.to_owned() };
+    let uses: [(std::ops::RangeInclusive<u64>, Vec<SupplierLot>); 4] = [
+        (31..=99, vec![lot("laminate", "L1")]),
+        (100..=149, vec![lot("laminate", "L1"), lot("paste", "7")]),
+        (150..=199, vec![lot("laminate", "L2"), lot("paste", "7")]),
+        (260..=300, vec![lot("laminate", "7")]),
+    ];
+    let mut chain = Chain::new();
+    for _ in 0..300 {
+        let mut entry = chain.piece();
+        let Body::Piece(piece) = &mut entry.body else { continue };
+        let used = uses.iter().find(|(records, _)| records.contains(&piece.result_id));
+        piece.made_of = used.map(|(_, lots)| lots.clone().into()).unwrap_or_default();
+        chain.digest = Entry::digest(entry.previous, &entry.to_bytes().unwrap());
+        store.keep(&[entry]).unwrap();
+    }
+    let of = |lot: Option<&str>, material: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Question { origin: Origin { lot: text(lot), supplier: None, material: text(material) }, ..Question::default() }
+    };
+    let cases = [
+        (of(Some("L1"), None), (31..=149).collect::<Vec<u64>>()),
+        (of(Some("7"), None), (100..=199).chain(260..=300).collect()),
+        (of(Some("7"), Some("paste")), (100..=199).collect()),
+        (of(None, Some("laminate")), (31..=199).chain(260..=300).collect()),
+    ];
+    let ask_all = |search: &mut dyn FnMut(&Question) -> Result<Found, StoreError>, of_what: &str| {
+        for (question, right) in &cases {
+            assert_eq!(&search(question).unwrap().records, right, "{of_what}: {question:?}");
+        }
+        let error = search(&of(Some("L3"), None)).unwrap_err().to_string();
+        assert_eq!(error, "no record has the supplier lot `L3`; there are: 7, L1, L2", "{of_what}");
+        let error = search(&of(Some("L1"), Some("paste"))).unwrap_err().to_string();
+        assert!(error.ends_with("there are: laminate Acme 7, laminate Acme L1, laminate Acme L2, paste Acme 7"), "{of_what}: {error}");
+    };
+    ask_all(&mut |question| store.search(question), "as kept");
+    let used: Vec<_> = store.supplier_lots().unwrap().into_iter().map(|used| (used.lot, used.runs)).collect();
+    assert_eq!(used[0], (lot("laminate", "7"), vec![(260, 300)]));
+    assert_eq!(used.last().unwrap(), &(lot("laminate", "L1"), vec![(31, 149)]));
+    assert_eq!(in_parts(&store, &cases[1].0, 20, 1000).into_iter().rev().collect::<Vec<_>>(), cases[1].1);
+    let mut archive = archive::Archive::open(dir.path()).unwrap();
+    ask_all(&mut |question| archive.search(question), "from the ledger alone");
+    drop(store);
+    let (store, report) = open(dir.path());
+    assert_eq!(report.view, ViewReport::default());
+    ask_all(&mut |question| store.search(question), "after a restart");
+    store.rebuild_view().unwrap();
+    ask_all(&mut |question| store.search(question), "built again");
+    assert_eq!(store.supplier_lots().unwrap().len(), 4);
 }

@@ -3,15 +3,18 @@
 //! Rows wait in memory until a block of them is full. After a start those that no block holds are read from the ledger again:
 //! some sixty records at most.
 //!
-//! Keys: `c` first record of a block → the block · `v` result_id → verdict and grade by which it was overruled · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
+//! Keys: `c` first record of a block → the block · `v` result_id → verdict and grade by which it was overruled · `l` result_id → the supplier
+//! lots in use from that record on · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
 //! force from there on.
 
 use super::{CatchUpError, View, ViewError, be64, key, place_at, place_bytes};
 use crate::store::read;
+use crate::store::rows::origin::Origins;
 use crate::store::rows::overruled::{self, Overruled, Overrules};
 use crate::store::rows::question::{Question, Sought, Unknown};
 use crate::store::rows::{self, Block, Names, Row, Rows};
 use crate::store::segment::Location;
+use station::intake::MadeOf;
 use station::recipe::Recipe;
 use station::record::{Body, Entry, EntryNumber};
 use std::ops::ControlFlow;
@@ -49,6 +52,11 @@ impl Written {
         self.pairs.extend(pair);
     }
 
+    fn origin(&mut self, result_id: u64, made_of: Option<MadeOf>) {
+        let pair = made_of.and_then(|made_of| Some((key(b"l", &[&result_id.to_be_bytes()]), serde_json::to_vec(&made_of).ok()?)));
+        self.pairs.extend(pair);
+    }
+
     pub(super) fn pairs(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         self.pairs.into_iter()
     }
@@ -70,7 +78,10 @@ impl View {
                     written.block(rows.change(Arc::clone(&started.recipe)));
                     written.pairs.push((key(b"k", &[&entry.number.0.to_be_bytes()]), place_bytes(*place).to_vec()));
                 }
-                Body::Piece(piece) => written.block(rows.take(piece)),
+                Body::Piece(piece) => {
+                    written.origin(piece.result_id, rows.origin(piece));
+                    written.block(rows.take(piece));
+                }
                 Body::Decided(record) => written.overruled(rows.overruled(record)),
                 _ => {}
             }
@@ -93,6 +104,7 @@ impl View {
         let recipe = place.and_then(|place| read::read_at(ledger_dir, place).ok()).and_then(|(entry, _)| recipe_of(entry));
         let last = self.last_in_blocks()?;
         let mut rows = Rows::after(last, names, recipe);
+        rows.origins = self.origins()?;
         let mut full = Vec::new();
         if last < head.pieces {
             let from = self.entry_before(ledger_dir, last + 1)?;
@@ -147,8 +159,24 @@ impl View {
     /// The question in the numbers of this view's names.
     pub fn sought(&self, question: &Question) -> Result<Sought, SearchError> {
         let names = self.rows().as_ref().map(|rows| rows.names.clone()).unwrap_or_default();
-        let sought = question.in_numbers(&names, |serial| self.with_serial(serial).map_err(SearchError::from))?;
+        let sought = question.in_numbers(&names, &self.known_origins(), |serial| self.with_serial(serial).map_err(SearchError::from))?;
         Ok(sought.knowing(self.overrules()?))
+    }
+
+    /// What records were made of.
+    pub fn known_origins(&self) -> Origins {
+        self.rows().as_ref().map(|rows| rows.origins.clone()).unwrap_or_default()
+    }
+
+    fn origins(&self) -> Result<Origins, ViewError> {
+        let mut origins = Origins::new();
+        self.each(b"l", &mut |key, made_of| {
+            let made_of =
+                serde_json::from_slice(made_of).map_err(|_| format!("what record {} was made of is not readable", be64(key, 1)))?;
+            origins.insert(be64(key, 1), made_of);
+            Ok(())
+        })?;
+        Ok(origins)
     }
 
     /// What people overruled.

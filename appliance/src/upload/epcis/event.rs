@@ -11,11 +11,11 @@ pub const EPCIS_CONTEXT: &str = "https://ref.gs1.org/standards/epcis/2.0.0/epcis
 /// What the prefix `jidoka:` stands for in our extension terms. Private: not registered with IANA.
 pub const NAMESPACE: &str = "urn:jidoka:epcis:1:";
 
-/// An `ObjectEvent`, reduced to what an inspection says.
+/// An `ObjectEvent`, reduced to what an inspection says, or a `TransformationEvent` that says what the piece was made of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Always `ObjectEvent`.
+    /// `ObjectEvent` or `TransformationEvent`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// `urn:uuid:…`, derived from station and record digest.
@@ -29,13 +29,25 @@ pub struct Event {
     /// The plant's offset, `+08:00`.
     pub event_time_zone_offset: String,
     /// The piece, if it has a name of its own; else empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub epc_list: Vec<String>,
     /// The lot, if that is all that is known of the piece.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quantity_list: Vec<Quantity>,
-    /// Always `OBSERVE`.
+    /// The supplier lots that went into it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub input_quantity_list: Vec<Quantity>,
+    /// The piece that came of them, if it has a name of its own.
+    #[serde(rename = "outputEPCList", skip_serializing_if = "Vec::is_empty")]
+    pub output_epc_list: Vec<String>,
+    /// Its lot, if that is all that is known of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub output_quantity_list: Vec<Quantity>,
+    /// `OBSERVE`; empty, and left out, of a transformation.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub action: &'static str,
-    /// `inspecting`; of a decision about a set `holding` or `other`.
+    /// `inspecting`; of a decision about a set `holding` or `other`; empty, and left out, of a transformation.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub biz_step: &'static str,
     /// How it stands with the piece.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +66,9 @@ pub struct Event {
     /// Our own terms of a piece.
     #[serde(flatten)]
     pub terms: Option<Terms>,
+    /// What each input of a transformation is.
+    #[serde(rename = "jidoka:madeOf", skip_serializing_if = "Vec::is_empty")]
+    pub made_of: Vec<Input>,
     /// Our own terms of a decision.
     #[serde(rename = "jidoka:decision", skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decided>,
@@ -99,6 +114,20 @@ pub struct PersistentDisposition {
     /// Those that end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unset: Vec<Disposition>,
+}
+
+/// A supplier lot in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// What it is.
+    #[serde(rename = "jidoka:material")]
+    pub material: String,
+    /// Who made it.
+    #[serde(rename = "jidoka:supplier")]
+    pub supplier: String,
+    /// Their number of the lot.
+    #[serde(rename = "jidoka:lot")]
+    pub lot: String,
 }
 
 /// Some of a class.
