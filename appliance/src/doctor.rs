@@ -4,6 +4,7 @@
 //! after every failure, so that one run tells everything; it may run beside a running station.
 
 use crate::config::{CameraSource, Settings};
+use crate::upload::expiry;
 use serde::Serialize;
 use station::units::Timestamp;
 use std::fmt::{self, Write as _};
@@ -91,6 +92,8 @@ pub fn examine(settings: &Settings, now: &dyn Fn() -> Timestamp, probes: &[Probe
         users_file(&settings.page.users),
     ];
     findings.extend(settings.backends.iter().map(|backend| token_file(backend.name.as_str(), &backend.token_file)));
+    let certificates = settings.backends.iter().filter_map(|backend| Some((backend.name.as_str(), &backend.client.as_ref()?.0)));
+    findings.extend(certificates.map(|(backend, path)| certificate(backend, path, begun.wall_micros)));
     for camera in settings.cameras() {
         if let CameraSource::Folder { path } | CameraSource::Replay { path } = &camera.source {
             findings.push(folder("camera folder", path, "put pictures there, or correct camera.path"));
@@ -228,6 +231,22 @@ fn token_file(backend: &str, path: &Path) -> Finding {
         Finding::warn(what, format!("{shown} has mode {mode:o}: everybody on this machine may read it"), "chmod 640 it, group jidoka")
     } else {
         Finding::ok(what, format!("{shown} has mode {mode:o}"))
+    }
+}
+
+fn certificate(backend: &str, path: &Path, now_micros: i64) -> Finding {
+    let (what, shown) = (format!("{backend} client certificate"), path.display());
+    let pem = match std::fs::read(path) {
+        Ok(pem) => pem,
+        Err(error) => return Finding::fail(what, format!("{shown}: {error}"), "put the certificate there, or correct client_certificate"),
+    };
+    let Some(ends) = expiry::not_after(&pem) else {
+        return Finding::fail(what, format!("{shown}: no certificate in PEM form can be read"), "put the certificate there in PEM form");
+    };
+    match expiry::notice(ends, now_micros) {
+        None => Finding::ok(what, format!("{shown} is valid until {ends}")),
+        Some(words) if ends.as_microsecond() <= now_micros => Finding::fail(what, format!("{shown}: {words}"), "have a new one made"),
+        Some(words) => Finding::warn(what, format!("{shown}: {words}"), "have a new one made before that day"),
     }
 }
 
@@ -402,6 +421,18 @@ mod tests {
         let unset = Timestamp { wall_micros: 86_400_000_000, mono_micros: 1 };
         let finding = clock(unset, unset);
         assert_eq!((finding.state, finding.detail.as_str()), (State::Fail, "it says 1970"));
+    }
+
+    #[test]
+    fn a_client_certificate_is_told_before_it_ends() {
+        // It ends on 2126-10-31.
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/upload/tests/tls/client.pem");
+        let at = |text: &str| certificate("traceability", &path, text.parse::<jiff::Timestamp>().unwrap().as_microsecond());
+        assert_eq!(at("2126-09-01T00:00:00Z").state, State::Ok);
+        let finding = at("2126-10-20T00:00:00Z");
+        assert!(finding.state == State::Warn && finding.detail.contains("ends in 11 days, on 2126-10-31"), "{finding:?}");
+        assert_eq!(at("2126-11-01T00:00:00Z").state, State::Fail);
+        assert_eq!(certificate("traceability", Path::new("nowhere.pem"), 0).state, State::Fail);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Misbehaviour {
     Forget,
     /// Say 202, keep nothing, and know nothing of the job.
     Lie,
+    /// Say 202, keep nothing, and say of the job that it has stored everything.
+    Feign,
     /// Keep the first half of a document and fail the rest, whatever was promised.
     Partial,
     /// Say that the job still runs.
@@ -85,7 +87,7 @@ impl Mischief {
     pub(super) fn for_request(&self, request: Request) -> Option<Misbehaviour> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let meant = |how: &Misbehaviour| match how {
-            Misbehaviour::Partial | Misbehaviour::Lie => request == Request::Capture,
+            Misbehaviour::Partial | Misbehaviour::Lie | Misbehaviour::Feign => request == Request::Capture,
             Misbehaviour::Running => request == Request::AskJob,
             Misbehaviour::Exists | Misbehaviour::TooLarge => request != Request::AskJob,
             _ => true,

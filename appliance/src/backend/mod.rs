@@ -43,6 +43,9 @@ pub const GRADING_OPENAPI: &str = include_str!("grading-openapi.json");
 /// The capture and query interface, described.
 pub const EPCIS_OPENAPI: &str = include_str!("epcis-openapi.json");
 
+/// The capture job of a server that was told to feign.
+const FEIGNED: &str = "feigned";
+
 /// How the server behaves.
 #[derive(Clone)]
 pub struct BackendSettings {
@@ -199,6 +202,10 @@ impl Backend {
                 let location = ("location".to_owned(), "/capture/never-was".to_owned());
                 return Answer { status: 202, headers: vec![location], body: Vec::new() };
             }
+            Some(Misbehaviour::Feign) => {
+                let location = ("location".to_owned(), format!("/capture/{FEIGNED}"));
+                return Answer { status: 202, headers: vec![location], body: Vec::new() };
+            }
             Some(Misbehaviour::Forget) => {
                 drop(self.serve_upload(request, ask, false));
                 return problem(500, "ImplementationException", "Failed", "told to misbehave");
@@ -211,6 +218,9 @@ impl Backend {
     fn serve_upload(&self, request: Request, ask: &Ask, partial: bool) -> Answer {
         match request {
             Request::Capture => self.capture(ask, partial),
+            Request::AskJob if self.settings.test_mode && ask.path.ends_with(FEIGNED) => {
+                json_value(200, &json!({ "captureID": FEIGNED, "running": false, "success": true, "errors": [] }))
+            }
             Request::AskJob => self.job(ask.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()),
             Request::Grade => self.grade(ask),
         }

@@ -181,6 +181,8 @@ pub struct BackendSettings {
     pub url: String,
     /// At most this many records per request.
     pub batch: usize,
+    /// After so many batches one event is asked for, whether it is really there; 0: never.
+    pub sample_every: u32,
     /// File with the token that is sent along.
     pub token_file: PathBuf,
     /// File with the plant's own certificate authorities in PEM; `None` for the public ones.

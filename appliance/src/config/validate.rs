@@ -341,6 +341,7 @@ fn backend(section: &Section<'_>, folder: &Path) -> Option<BackendSettings> {
         refused.is_none()
     });
     let batch = section.whole("batch", 1..=1000_u16);
+    let sample_every = section.whole_or("sample_every", 0..=10_000_u32, crate::upload::SAMPLE_EVERY);
     let token_file = path(section, "token_file", "the file with the backend's token", folder);
     let file = |key, form: &str| section.optional_text(key, form).map(|path| path.map(|path| folder.join(path)));
     let authorities = file("authorities", "the file with the plant's certificate authorities in PEM");
@@ -356,7 +357,8 @@ fn backend(section: &Section<'_>, folder: &Path) -> Option<BackendSettings> {
         _ => {}
     }
     let (name, url, batch, token_file) = (name?, url?.to_owned(), usize::from(batch?), token_file?);
-    Some(BackendSettings { name, url, batch, token_file, authorities: authorities?, client: certificate?.zip(key?) })
+    let sample_every = sample_every?;
+    Some(BackendSettings { name, url, batch, sample_every, token_file, authorities: authorities?, client: certificate?.zip(key?) })
 }
 
 /// What is wrong with a backend's address, and the mend.

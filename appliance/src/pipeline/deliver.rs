@@ -23,14 +23,24 @@ pub struct Delivery {
     pub counts: OutboxCounts,
     /// What is in the way.
     pub status: UploadStatus,
+    /// What will be in the way, if nobody does something.
+    pub notice: Option<String>,
 }
 
 /// Delivers until `stop` is closed. `board` is kept up to date for people.
 pub fn deliver(mut uploader: Uploader, outbox: &dyn Outbox, clock: Clock, stop: &Receiver<()>, board: &Arc<Mutex<Delivery>>) {
+    let mut told = None;
     loop {
+        let notice = uploader.notice(clock.now());
+        if notice != told {
+            if let Some(words) = &notice {
+                tracing::error!(backend = outbox.backend(), words, "a backend will not take records any more");
+            }
+            told.clone_from(&notice);
+        }
         let step = uploader.step(outbox, clock.now());
         let counts = outbox.counts();
-        *board.lock().unwrap_or_else(PoisonError::into_inner) = Delivery { counts, status: uploader.status().clone() };
+        *board.lock().unwrap_or_else(PoisonError::into_inner) = Delivery { counts, status: uploader.status().clone(), notice };
         let pause = match step {
             Step::Delivered(parcels) if counts.waiting < u64::try_from(parcels).unwrap_or(u64::MAX) => GATHER,
             Step::Delivered(_) | Step::Again | Step::Quarantined(_) => Duration::ZERO,

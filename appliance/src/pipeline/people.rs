@@ -272,6 +272,6 @@ fn upload(name: &str, delivery: &Mutex<Delivery>) -> UploadView {
         delivered: delivery.counts.delivered,
         waiting: delivery.counts.waiting,
         quarantined: delivery.counts.quarantined,
-        last_error: delivery.status.trouble.map_or_else(String::new, |trouble| trouble.words),
+        last_error: delivery.status.trouble.map(|trouble| trouble.words).or(delivery.notice).unwrap_or_default(),
     }
 }

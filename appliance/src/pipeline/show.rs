@@ -54,6 +54,7 @@ pub fn uploads(settings: &Settings, setup: &Setup, store: &Store) -> Result<Vec<
             roots_pem: backend.authorities.as_deref().map(pem).transpose()?,
             client: client(backend.client.as_ref())?,
             batch_max: backend.batch,
+            sample_every: backend.sample_every,
             ..UploadSettings::new(&backend.url, seed)
         };
         let contexts = contexts.clone();

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// This many quarantines in a row look like a backend that refuses everything.
 const QUARANTINES_IN_A_ROW_MAX: u32 = 8;
 
+/// From the so-manieth time on a person is told: a repository that needs a moment has had it, and the batch went twice.
+const MISSING_ALARM: u32 = 4;
+
 /// First pause before a capture job is asked about, doubled each time up to `JOB_PAUSE_MAX`.
 const JOB_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause between two questions about a capture job.
@@ -201,6 +204,12 @@ impl Course {
         // Whole microseconds, because that is what clocks here count.
         let pause = Duration::from_micros(u64::try_from(wanted.as_micros()).unwrap_or(u64::MAX));
         Move::Wait(Trouble { words, alarm, pause, keep_job })
+    }
+
+    /// What a job called stored is not there, for the so-manieth time in a row: the same job is asked once more, then the batch goes again.
+    pub fn missing(&mut self, words: String, times: u32) -> Move {
+        self.failures = self.failures.max(times - 1);
+        self.wait(words, None, times >= MISSING_ALARM, !times.is_multiple_of(2))
     }
 
     /// A trouble of our own (the outbox): same pauses.

@@ -14,6 +14,7 @@ pub mod context;
 pub mod course;
 pub mod decided;
 pub mod epcis;
+pub mod expiry;
 pub mod grade;
 pub mod http;
 pub mod measure;
@@ -43,6 +44,9 @@ use std::time::Duration;
 /// A capture job that has not finished after this long is offered again; event ids make that harmless.
 const JOB_PATIENCE: Duration = Duration::from_secs(300);
 
+/// One question for so many batches: it costs nothing beside them, and a backend that stores nothing is found out within minutes.
+pub const SAMPLE_EVERY: u32 = 20;
+
 /// How a backend is reached.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
@@ -56,6 +60,8 @@ pub struct UploadSettings {
     pub client: Option<ClientIdentity>,
     /// Most parcels in one request; the backend may announce less.
     pub batch_max: usize,
+    /// After so many batches of which a capture job says that they are stored, one event is asked for; 0: never.
+    pub sample_every: u32,
     /// Longest time for one exchange.
     pub time_limit: Duration,
     /// First pause after a failure.
@@ -76,6 +82,7 @@ impl UploadSettings {
             roots_pem: None,
             client: None,
             batch_max: 100,
+            sample_every: SAMPLE_EVERY,
             time_limit: Duration::from_secs(10),
             pause_min: Duration::from_secs(1),
             pause_max: Duration::from_secs(300),
@@ -140,6 +147,19 @@ pub struct Uploader {
     live_from: Option<u64>,
     /// The last batch was of live records.
     live: bool,
+    samples: Samples,
+    /// When the client certificate ends, if there is one that says so.
+    certificate_ends: Option<jiff::Timestamp>,
+}
+
+/// Whether what jobs call stored is there.
+#[derive(Debug)]
+struct Samples {
+    every: u32,
+    /// Batches since the last one that was looked for.
+    since: u32,
+    /// Times in a row that an event was not there.
+    missing: u32,
 }
 
 /// A package the backend has taken but not yet stored.
@@ -177,6 +197,9 @@ impl Uploader {
             status,
             live_from: None,
             live: false,
+            // The first batch after a start is looked for.
+            samples: Samples { every: settings.sample_every, since: settings.sample_every, missing: 0 },
+            certificate_ends: settings.client.as_ref().and_then(|client| expiry::not_after(&client.certificates_pem)),
         })
     }
 
@@ -184,6 +207,12 @@ impl Uploader {
     #[must_use]
     pub fn status(&self) -> &UploadStatus {
         &self.status
+    }
+
+    /// What people must be told ahead of time: that the client certificate is about to end.
+    #[must_use]
+    pub fn notice(&self, now: Timestamp) -> Option<String> {
+        self.certificate_ends.and_then(|ends| expiry::notice(ends, now.wall_micros))
     }
 
     /// Goes on by one exchange. Before the time it asked to be called it does nothing but say how long is left.
@@ -203,6 +232,11 @@ impl Uploader {
     fn advance(&mut self, outbox: &dyn Outbox, now: Timestamp) -> Result<Step, OutboxError> {
         if let Some(flight) = self.in_flight.take() {
             let outcome = self.protocol.ask(&self.wire, &flight.job);
+            if outcome == Outcome::Stored
+                && let Some(next) = self.found_missing(&flight.package)
+            {
+                return self.go_on(next, Some(flight), outbox, now);
+            }
             return self.settle(outcome, flight.package, Some((flight.job, flight.since)), outbox, now);
         }
         if !self.discovered {
@@ -233,6 +267,22 @@ impl Uploader {
         }
         let outcome = self.protocol.offer(&self.wire, &package);
         self.settle(outcome, package, None, outbox, now)
+    }
+
+    /// A job says that it has stored everything. Now and then one event is asked for; what follows if it is not there: the job is asked
+    /// once more, for a repository may need a moment, then the batch goes again, and after that with an alarm.
+    fn found_missing(&mut self, package: &Package) -> Option<Move> {
+        self.samples.since = self.samples.since.saturating_add(1);
+        if self.samples.every == 0 || self.samples.since <= self.samples.every {
+            return None;
+        }
+        let Some(missing) = self.protocol.missing(&self.wire, package) else {
+            (self.samples.since, self.samples.missing) = (0, 0);
+            return None;
+        };
+        self.samples.missing = self.samples.missing.saturating_add(1);
+        let words = format!("a capture job says that it has stored everything, and {missing} is not there");
+        Some(self.course.missing(words, self.samples.missing))
     }
 
     /// The next batch: what was recorded since the backend was last found to take records, then the backlog. While poison is

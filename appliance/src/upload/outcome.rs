@@ -135,11 +135,16 @@ pub fn of_lookup(answer: &Result<Reply, NoAnswer>) -> Outcome {
     match in_general(answer) {
         Err(Outcome::Denied(_)) => Outcome::Stored,
         Err(outcome) => outcome,
-        Ok(reply) if reply.status == 404 && reply.problem().ends_with("NoSuchResourceException") => {
-            Outcome::Later("the backend says the record exists, and does not have it".to_owned(), None)
-        }
+        Ok(_) if is_missing(answer) => Outcome::Later("the backend says the record exists, and does not have it".to_owned(), None),
         Ok(_) => Outcome::Stored,
     }
+}
+
+/// True if the answer says plainly that what was asked for is not there. Everything else says nothing: whoever may write but not read
+/// gets no better answer, and a repository without this question answers 404 as well, but with no such problem.
+#[must_use]
+pub fn is_missing(answer: &Result<Reply, NoAnswer>) -> bool {
+    answer.as_ref().is_ok_and(|reply| reply.status == 404 && reply.problem().ends_with("NoSuchResourceException"))
 }
 
 /// The answer to `OPTIONS /capture`: limits, or what is in the way. A backend without discovery has no announced limits.

@@ -41,6 +41,10 @@ pub(crate) trait Protocol: Send + std::fmt::Debug {
     fn offer(&self, wire: &Wire, package: &Package) -> Outcome;
     /// Asks about a package that was taken but not yet stored.
     fn ask(&self, wire: &Wire, job: &str) -> Outcome;
+    /// The name of something of a stored package that the backend plainly does not have; `None` if it has it, or does not say.
+    fn missing(&self, _wire: &Wire, _package: &Package) -> Option<String> {
+        None
+    }
     /// Asks whether the one parcel of a package is there.
     fn look_up(&self, wire: &Wire, package: &Package) -> Outcome;
 }

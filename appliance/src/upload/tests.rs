@@ -248,6 +248,33 @@ fn every_misbehaviour_is_survived_without_loss_doubling_or_quarantine() {
     }
 }
 
+/// Jobs that succeed and store nothing: the first batch and then every so-manieth is looked for, and goes again until it is there.
+#[test]
+fn a_backend_that_calls_stored_what_it_does_not_have_is_found_out() {
+    for (lies, alarm) in [(1, false), (3, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(dir.path(), |settings| settings.test_mode = true);
+        let outbox = MemoryOutbox::with(20);
+        let mut uploader = Uploader::traceability(&server.settings(), contexts()).unwrap();
+        server.backend.misbehave(Misbehaviour::Feign, lies);
+        let troubles = drive(&mut uploader, &outbox);
+        assert_eq!(outbox.counts(), OutboxCounts { kept: 20, delivered: 20, waiting: 0, quarantined: 0 });
+        assert_eq!(server.backend.health().events, 20, "what was feigned went again");
+        let told = "a capture job says that it has stored everything, and urn:uuid:";
+        assert!(troubles.len() >= 2 && troubles.iter().all(|trouble| trouble.words.starts_with(told)), "{troubles:?}");
+        assert_eq!(troubles.iter().any(|trouble| trouble.alarm), alarm, "{troubles:?}");
+        assert_eq!(uploader.status().trouble, None);
+    }
+    // Between two samples nobody asks, and with 0 never.
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), |settings| settings.test_mode = true);
+    let outbox = MemoryOutbox::with(20);
+    let settings = UploadSettings { sample_every: 0, ..server.settings() };
+    server.backend.misbehave(Misbehaviour::Feign, 1);
+    assert_eq!(drive(&mut Uploader::traceability(&settings, contexts()).unwrap(), &outbox), []);
+    assert_eq!((outbox.counts().delivered, server.backend.health().events), (20, 0));
+}
+
 #[test]
 fn a_backend_that_forgets_to_answer_gets_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();

@@ -52,6 +52,12 @@ impl Protocol for Traceability {
         outcome::of_job(&wire.send_to("GET", job, &GS1_HEADERS, None))
     }
 
+    fn missing(&self, wire: &Wire, package: &Package) -> Option<String> {
+        let name = package.names.last()?;
+        let answer = wire.send("GET", &format!("/events/{name}"), &GS1_HEADERS, None);
+        outcome::is_missing(&answer).then(|| name.clone())
+    }
+
     fn look_up(&self, wire: &Wire, package: &Package) -> Outcome {
         let answer: Result<Reply, NoAnswer> = match package.names.last() {
             Some(name) => wire.send("GET", &format!("/events/{name}"), &GS1_HEADERS, None),
