@@ -53,8 +53,8 @@ pub struct Snapshot {
     /// What people decided about pieces that had their verdict.
     #[serde(default)]
     pub decisions: DecisionsView,
-    /// The supplier lots in use.
-    #[serde(default)]
+    /// The supplier lots in use; left out if there are none.
+    #[serde(default, skip_serializing_if = "crate::intake::is_nothing")]
     pub made_of: MadeOf,
 }
 
