@@ -87,7 +87,7 @@ pub fn examine(settings: &Settings, now: &dyn Fn() -> Timestamp, probes: &[Probe
     let begun = now();
     let mut findings = vec![
         data_directory(&settings.data_directory),
-        free_space(&settings.data_directory, settings.images.keep_bytes_max),
+        free_space(&settings.data_directory, settings.images.bytes_max),
         second_instance(&settings.data_directory),
         users_file(&settings.page.users),
     ];

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::meter::{Meter, Stage};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use station::line::{Feedback, LineCommand, LinkFault, PlcLink};
-use station::record::Entry;
+use station::record::{Body, Entry};
 use station::snapshot::Snapshot;
 use station::units::Timestamp;
 use station::{Effect, Event, Station};
@@ -52,6 +52,8 @@ pub struct Outlets {
     pub plc: tokio::sync::mpsc::Sender<LineCommand>,
     /// To the store thread, with the moment it was handed over.
     pub store: Sender<(Arc<Entry>, u64)>,
+    /// To the pictures thread: pieces that were closed. A full queue loses one: its picture is then judged by itself.
+    pub closed: Sender<Arc<Entry>>,
     /// To the journal thread.
     pub journal: Option<Sender<Happening>>,
     /// To everyone who looks; latest wins.
@@ -198,7 +200,12 @@ impl Judge {
                     self.overrun |=
                         matches!(self.outlets.plc.try_send(command.clone()), Err(tokio::sync::mpsc::error::TrySendError::Full(_)));
                 }
-                Effect::Keep(entry) => self.overflow.push_back((Arc::clone(entry), now)),
+                Effect::Keep(entry) => {
+                    if matches!(entry.body, Body::Piece(_)) && self.outlets.closed.try_send(Arc::clone(entry)).is_err() {
+                        tracing::debug!(entry = entry.number.0, "the pictures thread does not follow");
+                    }
+                    self.overflow.push_back((Arc::clone(entry), now));
+                }
                 Effect::Show(snapshot) => {
                     self.outlets.show.send_replace(Arc::clone(snapshot));
                 }
@@ -248,7 +255,8 @@ mod tests {
         let (store, _entries) = unbounded();
         let (show, _snapshots) = tokio::sync::watch::channel(Arc::new(station.snapshot(clock.now())));
         let alive = Box::new(|| ());
-        let outlets = Outlets { plc, store, journal: None, show, alive, journal_lost: Arc::default() };
+        let (closed, _pictures) = unbounded();
+        let outlets = Outlets { plc, store, closed, journal: None, show, alive, journal_lost: Arc::default() };
         let mut judge = Judge::new(station, start, clock, Arc::default(), outlets);
         let tell = |judge: &mut Judge, event: Event| {
             judge.listen(&event);

@@ -23,6 +23,36 @@ pub struct Health {
     pub uploads: Vec<UploadView>,
     /// Trigger to verdict.
     pub latency: LatencyView,
+    /// The pictures that are kept.
+    pub pictures: PicturesView,
+}
+
+/// Pictures that are kept as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PicturesView {
+    /// By class, in the order in which they make room.
+    pub classes: Vec<ClassView>,
+    /// Those that a hold, a recall or a complaint keeps, whatever their class.
+    pub held_count: u64,
+    /// Bytes of those.
+    pub held_bytes: u64,
+    /// What all of them may have, in bytes.
+    pub bytes_max: u64,
+    /// Removed since the register of pictures began, by reason.
+    pub removed: Vec<(&'static str, u64)>,
+    /// Not kept since the start, for want of room or because the disk did not do its work.
+    pub lost: u64,
+}
+
+/// Pictures of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClassView {
+    /// The name of the class, as in the settings.
+    pub class: &'static str,
+    /// How many.
+    pub count: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
 }
 
 /// One part of the appliance.

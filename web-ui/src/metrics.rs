@@ -1,6 +1,6 @@
 //! The same numbers for a monitoring system (Prometheus text exposition format 0.0.4).
 
-use crate::health::{Health, PartState};
+use crate::health::{Health, PartState, PicturesView};
 use crate::page::Shared;
 use axum::extract::State;
 use axum::http::header;
@@ -107,6 +107,7 @@ fn appliance(page: &mut Exposition, health: &Health) {
             one.line(&[("of", name)], value);
         }
     });
+    pictures(page, &health.pictures);
     page.gauge("jidoka_upload_parcels", "Parcels by backend and state.", |one| {
         for upload in &health.uploads {
             for (state, count) in
@@ -116,6 +117,24 @@ fn appliance(page: &mut Exposition, health: &Health) {
             }
         }
     });
+}
+
+fn pictures(page: &mut Exposition, pictures: &PicturesView) {
+    page.gauge("jidoka_pictures", "Pictures that are kept, by class.", |one| {
+        pictures.classes.iter().for_each(|of| one.line(&[("class", of.class)], of.count));
+    });
+    page.gauge("jidoka_pictures_bytes", "Bytes of the pictures that are kept, by class.", |one| {
+        pictures.classes.iter().for_each(|of| one.line(&[("class", of.class)], of.bytes));
+    });
+    page.gauge("jidoka_pictures_bytes_max", "Bytes that all pictures may have.", |one| one.line(&[], pictures.bytes_max));
+    page.gauge("jidoka_pictures_held", "Pictures that a hold, a recall or a complaint keeps.", |one| one.line(&[], pictures.held_count));
+    page.gauge("jidoka_pictures_held_bytes", "Bytes of the pictures that a hold, a recall or a complaint keeps.", |one| {
+        one.line(&[], pictures.held_bytes);
+    });
+    page.counter("jidoka_pictures_removed_total", "Pictures removed by retention since the register of pictures began.", |one| {
+        pictures.removed.iter().for_each(|(reason, count)| one.line(&[("reason", reason)], count));
+    });
+    page.counter("jidoka_pictures_lost_total", "Pictures that could not be kept since the start.", |one| one.line(&[], pictures.lost));
 }
 
 #[derive(Default)]

@@ -40,6 +40,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"), "check the address or the number")
     }
 
+    pub(crate) fn picture_gone(why: &str) -> Self {
+        let error = format!("the picture of this piece: {why}");
+        Self::new(StatusCode::NOT_FOUND, "picture_gone", error, "the settings under [images] say which pictures stay for how long")
+    }
+
     pub(crate) fn invalid(code: &'static str, error: impl Into<String>, mend: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error, mend)
     }

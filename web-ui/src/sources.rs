@@ -43,6 +43,10 @@ pub trait Pictures: Send + Sync {
     fn latest(&self) -> Option<Picture>;
     /// The frame of one piece, by its result number; `None` if it is not kept (any more).
     fn of(&self, result_id: u64) -> Option<Picture>;
+    /// Why there is no frame of this piece, in words; `None` if there is nothing to say.
+    fn gone(&self, _result_id: u64) -> Option<String> {
+        None
+    }
     /// What the panel shows, as PNG.
     fn panel(&self) -> Option<Arc<[u8]>>;
 }

@@ -49,8 +49,11 @@ pub(crate) async fn piece_frame(
 ) -> Result<Response, Problem> {
     let Path(result_id) = result_id.map_err(|_| Problem::not_found("such piece"))?;
     let pictures = Arc::clone(&shared.sources.pictures);
-    let found = shared.lookups.run(move || pictures.of(result_id)).await?;
-    let picture = found.ok_or_else(|| Problem::not_found("frame of this piece (any more)"))?;
+    let found = shared.lookups.run(move || pictures.of(result_id).ok_or_else(|| pictures.gone(result_id))).await?;
+    let picture = found.map_err(|why| match why {
+        Some(why) => Problem::picture_gone(&why),
+        None => Problem::not_found("frame of this piece (any more)"),
+    })?;
     Ok(jpeg(&picture, &headers))
 }
 

@@ -498,6 +498,10 @@ fn metrics_are_in_the_exposition_format_and_tell_the_state() {
         ("jidoka_pieces_total{verdict=\"pass\"}", "8"),
         ("jidoka_upload_parcels{backend=\"trace\",state=\"waiting\"}", "2"),
         ("jidoka_part_state{part=\"disk\",state=\"warning\"}", "1"),
+        ("jidoka_pictures{class=\"reject\"}", "3"),
+        ("jidoka_pictures_bytes{class=\"reject\"}", "3000"),
+        ("jidoka_pictures_held_bytes", "1000"),
+        ("jidoka_pictures_removed_total{reason=\"age\"}", "2"),
     ] {
         assert_eq!(values.get(series).map(String::as_str), Some(value), "{series}");
     }

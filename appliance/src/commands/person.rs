@@ -4,6 +4,7 @@ use super::{Failure, say};
 use crate::cli::{Intake, IntakeList, Quarantine, QuarantineList, QuarantineOf, QuarantineRelease};
 use crate::outbox::{DECISIONS, name_of};
 use crate::pipeline::at;
+use crate::store::images::policy::Retention;
 use crate::store::{Store, StoreError, StoreSettings};
 use crate::upload::person::SignedIn;
 use serde_json::{Value, json};
@@ -133,7 +134,7 @@ fn open(of: &QuarantineOf) -> Result<Store, Failure> {
             format!("{} is no data folder of a station; give it with --data, or ask a running station with --user NAME", of.data.display());
         return Err(Failure { text, code: 64 });
     }
-    let settings = StoreSettings { image_quota_bytes: u64::MAX, ..StoreSettings::default() };
+    let settings = StoreSettings { images: Retention::EVERYTHING, ..StoreSettings::default() };
     match Store::open(&of.data, settings) {
         Ok((store, _)) => Ok(store),
         Err(StoreError::InUse { pid, .. }) => {

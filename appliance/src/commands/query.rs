@@ -5,9 +5,12 @@ use crate::cli::{Query, Recall};
 use crate::pipeline::at;
 use crate::pipeline::see::chain;
 use crate::recall::described::{Described, Line};
-use crate::recall::export::{COLUMNS, events, pictures, row};
+use crate::recall::export::{COLUMNS, events, row};
 use crate::recall::words::criteria;
 use crate::store::archive::Archive;
+use crate::store::images::Fate;
+use crate::store::images::register::History;
+use crate::store::pictures::shown as shown_of;
 use crate::store::rows::overruled::Overruled;
 use crate::store::rows::question::Question;
 use crate::store::{Found, StoreError};
@@ -16,7 +19,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use station::decision::{Affected, RANGES_MAX, ResultRange, SERIALS_MAX};
 use station::record::{Body, Entry, PieceRecord};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -26,7 +29,8 @@ pub(super) fn query(args: &Query) -> Result<(), Failure> {
     let described = described(&archive)?;
     let shown: Vec<Entry> = newest(&found, args.limit).iter().filter_map(|id| record(&archive, *id)).collect();
     if args.json {
-        let records: Vec<_> = shown.iter().map(|entry| with_overrule(entry, &found)).collect();
+        let history = history(&archive, &newest(&found, args.limit).iter().copied().collect());
+        let records: Vec<_> = shown.iter().map(|entry| with_pictures(with_overrule(entry, &found), entry, &archive, &history)).collect();
         let answer = json!({"found": found.records.len(), "searched": found.searched, "records": records});
         return say(&answer.to_string());
     }
@@ -39,8 +43,44 @@ pub(super) fn query(args: &Query) -> Result<(), Failure> {
         let rows = shown.iter().filter_map(|entry| described.line(entry, overrule_of(entry, &found))).map(|line| cells(&line));
         let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
         lines.extend(table(&rows));
+        lines.extend(pictures_in_words(&archive, &shown));
     }
     say(&lines.join("\n"))
+}
+
+/// What the register of pictures says of some records.
+fn history(archive: &Archive, records: &BTreeSet<u64>) -> History {
+    archive.images().history(&|record| records.contains(&record))
+}
+
+fn with_pictures(mut told: serde_json::Value, entry: &Entry, archive: &Archive, history: &History) -> serde_json::Value {
+    if let (Some(fields), Body::Piece(piece)) = (told.as_object_mut(), &entry.body) {
+        fields.insert("pictures".to_owned(), json!(shown_of(archive.images(), piece, Some(history))));
+    }
+    told
+}
+
+/// What became of the pictures of records that are shown: of one its own words, of several how many of each kind.
+fn pictures_in_words(archive: &Archive, shown: &[Entry]) -> Option<String> {
+    let pieces: Vec<&PieceRecord> =
+        shown.iter().filter_map(|entry| if let Body::Piece(piece) = &entry.body { Some(&**piece) } else { None }).collect();
+    let history = history(archive, &pieces.iter().map(|piece| piece.result_id).collect());
+    let all: Vec<_> = pieces.iter().flat_map(|piece| shown_of(archive.images(), piece, Some(&history))).collect();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for picture in &all {
+        let kind = match picture.fate {
+            Fate::Kept { .. } => "kept",
+            Fate::Removed { .. } => "removed by retention",
+            Fate::Missing => "missing (see jidoka doctor)",
+            Fate::Never => "not kept",
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    match &all[..] {
+        [] => None,
+        [one] => Some(format!("its picture: {}", one.words)),
+        _ => Some(format!("pictures: {}", kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// Writes everything about a recall into a new folder.
@@ -64,21 +104,22 @@ pub(super) fn recall(args: &Recall) -> Result<(), Failure> {
     let head = json!({
         "name": args.name, "criteria": criteria, "made_at": jiff::Timestamp::now().to_string(),
         "searched": found.searched, "affected": found.records.len(), "overruled": found.overruled.len(), "lots": found.lots, "damaged": done.damaged,
-        "pictures": done.pictures, "pictures_gone": done.pictures_gone,
+        "pictures": done.pictures, "pictures_gone": done.pictures_gone, "pictures_removed": done.pictures_removed,
         "request": done.request(&args.name, &criteria),
     });
     let path = args.to.join("recall.json");
     let text = serde_json::to_string_pretty(&head).map_err(at("recall.json"))?;
     fs::write(&path, text).map_err(at(&format!("cannot write {}", path.display())))?;
     say(&format!(
-        "{} of {} piece records are affected ({}): {}\naffected.csv, events-0001.json… with {} EPCIS events, {} pictures ({} were not kept or have aged out)\nto put the recall in force, so that these pieces are rejected when they are seen again: the station's page, or POST the \"request\" of recall.json to /api/v1/recalls",
+        "{} of {} piece records are affected ({}): {}\naffected.csv, events-0001.json… with {} EPCIS events, {} pictures ({} more are not there, of which retention removed {}: affected.csv says why)\nto put the recall in force, so that these pieces are rejected when they are seen again: the station's page, or POST the \"request\" of recall.json to /api/v1/recalls",
         found.records.len(),
         found.searched,
         criteria,
         args.to.display(),
         done.events,
         done.pictures,
-        done.pictures_gone
+        done.pictures_gone,
+        done.pictures_removed
     ))
 }
 
@@ -167,6 +208,8 @@ struct Exported {
     events: usize,
     pictures: usize,
     pictures_gone: usize,
+    /// Of those.
+    pictures_removed: usize,
     damaged: Vec<u64>,
     results: Vec<ResultRange>,
     lots: BTreeSet<u32>,
@@ -176,6 +219,7 @@ struct Exported {
 impl Exported {
     fn write(archive: &Archive, described: &Described, found: &Found, to: &Path) -> Result<Self, Failure> {
         let mut done = Self::default();
+        let history = history(archive, &found.records.iter().copied().collect());
         let path = to.join("affected.csv");
         let what = format!("cannot write {}", path.display());
         let failed = || at(&what);
@@ -189,7 +233,7 @@ impl Exported {
             };
             let Body::Piece(piece) = &entry.body else { continue };
             done.note(piece);
-            let images = done.pictures_of(archive, piece, to)?;
+            let images = done.pictures_of(archive, piece, &history, to)?;
             let overruled = found.overruled.get(result_id);
             if let Some(line) = described.line(&entry, overruled) {
                 csv.write_record(row(&line, &entry, &images)).map_err(failed())?;
@@ -228,12 +272,16 @@ impl Exported {
         }
     }
 
-    /// Copies a piece's pictures. Gives back their names.
-    fn pictures_of(&mut self, archive: &Archive, piece: &PieceRecord, to: &Path) -> Result<Vec<String>, Failure> {
+    /// Copies a piece's pictures. Gives back their names, or in words what became of them.
+    fn pictures_of(&mut self, archive: &Archive, piece: &PieceRecord, history: &History, to: &Path) -> Result<Vec<String>, Failure> {
         let mut names = Vec::new();
-        for (camera, digest) in piece.inspection.iter().flat_map(|inspection| pictures(inspection)) {
-            let Ok(jpeg) = archive.images().get(digest) else {
+        for picture in shown_of(archive.images(), piece, Some(history)) {
+            let camera = picture.camera.as_deref().unwrap_or("camera");
+            let Ok(jpeg) = archive.images().get(picture.digest) else {
                 self.pictures_gone += 1;
+                self.pictures_removed += usize::from(matches!(picture.fate, Fate::Removed { .. }));
+                let words = if matches!(picture.fate, Fate::Kept { .. }) { "damaged" } else { &picture.words };
+                names.push(format!("({camera}: {words})"));
                 continue;
             };
             let name = format!("images/{}_{camera}.jpg", piece.result_id);

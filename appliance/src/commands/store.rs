@@ -4,6 +4,7 @@ use super::{Failure, say};
 use crate::cli::{self, Data, Verify};
 use crate::pipeline::at;
 use crate::store::copy::{self, Copied, CopyError};
+use crate::store::images::policy::Retention;
 use crate::store::verify::{Signed, Trust, VerifyReport, verify_with};
 use crate::store::{Store, StoreError, StoreSettings, sign};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -140,7 +141,7 @@ fn import(args: &cli::StoreFrom) -> Result<(), Failure> {
 
 fn open(data: &Path) -> Result<(Store, crate::store::OpenReport), Failure> {
     // No picture is given up here: how many may stay is the station's to say.
-    let settings = StoreSettings { image_quota_bytes: u64::MAX, ..StoreSettings::default() };
+    let settings = StoreSettings { images: Retention::EVERYTHING, ..StoreSettings::default() };
     Store::open(data, settings).map_err(|error: StoreError| Failure { text: crate::pipeline::see::chain(&error), code: 1 })
 }
 

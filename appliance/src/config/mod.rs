@@ -26,6 +26,7 @@ pub use plc::{
 pub use problem::{Problem, Problems};
 pub use template::{DemoPlaces, TemplateError, demo_settings, sample, write_demo_config};
 
+use crate::store::images::policy::Retention;
 use rubric::Document;
 use serde::Serialize;
 use station::frame_set::{FrameSet, Member};
@@ -35,7 +36,6 @@ use station::recipe::{Characteristic, DefectClass, Recipe};
 use station::record::Identity;
 use station::rubric::Rubric;
 use station::units::Micros;
-use station::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ pub struct Settings {
     /// Where records are delivered; each name at most once. `[[backend]]`
     pub backends: Vec<BackendSettings>,
     /// Which pictures are kept, and how many. `[images]`
-    pub images: ImageSettings,
+    pub images: Retention,
     /// How much is logged; `info` if the file does not say. `[log] level`
     pub log_level: LogLevel,
     /// The small display; none if the file has no section for it. `[panel]`
@@ -210,15 +210,6 @@ impl BackendName {
             Self::Grading => "grading",
         }
     }
-}
-
-/// `[images]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ImageSettings {
-    /// The oldest pictures go when all of them together are larger than this.
-    pub keep_bytes_max: u64,
-    /// Pictures of pieces with these verdicts are kept; may be empty.
-    pub keep: Vec<Verdict>,
 }
 
 /// `[log] level`

@@ -122,6 +122,11 @@ impl<'s> Section<'s> {
         self.find(key).is_some()
     }
 
+    /// Of this key everything was said, whatever its value is.
+    pub(super) fn heard(&self, key: &'static str) {
+        self.asked.borrow_mut().insert(key);
+    }
+
     /// Tells that a value is well formed but cannot be meant. The line is the key's, or the section's if the key is not there.
     pub(super) fn wrong(&self, key: &'static str, what: impl Into<String>, mend: impl Into<String>) {
         let line = self.find(key).map(|leaf| leaf.line).or(self.line);

@@ -1,10 +1,12 @@
 //! What the settings promise to a person with a wrong file: every problem, its line, its key, its mend.
 
 mod cameras;
+mod images;
 mod modbus;
 mod plan;
 
 use super::*;
+use crate::store::images::policy::Class;
 use proptest::prelude::*;
 use station::recipe::Alarm;
 
@@ -61,7 +63,9 @@ fn the_sample_is_valid_and_says_what_it_seems_to_say() {
     assert!(matches!(settings.characteristics[0].alarm, Some(Alarm::Ewma { .. } | Alarm::Cusum { .. })));
     assert_eq!(settings.page.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.backends.iter().map(|backend| backend.name).collect::<Vec<_>>(), [BackendName::Traceability, BackendName::Grading]);
-    assert_eq!(settings.images.keep, [Verdict::Reject, Verdict::Hold]);
+    let kept = |class| settings.images.of(class).kept;
+    assert_eq!(Class::ALL.map(kept), [true, false, true, true, true, true]);
+    assert_eq!((settings.images.sampled_every, settings.images.of(Class::Reject).days), (200, Some(365)));
     assert_eq!(settings.panel.as_ref().map(|panel| panel.language), Some(Language::En));
 }
 
@@ -152,10 +156,6 @@ fn a_wrong_type_or_range_is_told_where_it_stands() {
             "@[1, 2, 9@: characteristic[1].rules.nelson[3]: 9 is out of range (mend: write a list of whole numbers from 1 to 8)",
             "@[1, 2, 9@: characteristic[1].rules.nelson[5]: a string is here (mend: write a list of whole numbers from 1 to 8)",
         ],
-    );
-    check(
-        &[("keep = [\"reject\", \"hold\"]", "keep = [\"reject\", \"reject\"]")],
-        &["@keep = [@: images.keep: an item stands here twice (mend: write each item once)"],
     );
     check(
         &[("[station]", "data = \"/var\"\n[station]"), ("[data]\n", ""), ("directory = ", "# ")],

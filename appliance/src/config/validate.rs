@@ -4,6 +4,7 @@
 
 mod camera;
 mod frame_set;
+mod images;
 pub(super) mod looks;
 pub(super) mod payload;
 mod plan;
@@ -15,13 +16,12 @@ mod writes;
 use super::problem::{Problem, Problems};
 use super::raw::{Section, Sheet, nearest};
 use super::{
-    BackendName, BackendSettings, GaugeSettings, ImageSettings, Language, LogLevel, ModelSettings, Origin, PageSettings, PanelSettings,
-    Realtime, RecipeSettings, Settings, ThresholdSource,
+    BackendName, BackendSettings, GaugeSettings, Language, LogLevel, ModelSettings, Origin, PageSettings, PanelSettings, Realtime,
+    RecipeSettings, Settings, ThresholdSource,
 };
 use station::recipe::DefectClass;
 use station::record::Identity;
 use station::units::Micros;
-use station::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn read(root: &Section<'_>, folder: &Path) -> Option<Settings> {
     let page_section = root.section("page");
     let page = page(&page_section, folder);
     let backends = backends(root, folder);
-    let images = images(&root.section("images"));
+    let images = images::settings(&root.section("images"));
     let log_level = root.optional_section("log").map_or(Some(LogLevel::Info), |section| log_level(&section));
     let realtime = root.optional_section("realtime").map_or(Some(None), |section| realtime(&section).map(Some));
     let panel = root.optional_section("panel").map_or(Some(None), |section| panel(&section, folder).map(Some));
@@ -392,14 +392,6 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn images(section: &Section<'_>) -> Option<ImageSettings> {
-    // Less than one picture would be a limit in name only.
-    let keep_bytes_max = section.whole("keep_bytes_max", 1_000_000..=i64::MAX).map(i64::unsigned_abs);
-    let verdicts = [Verdict::Pass, Verdict::Reject, Verdict::Hold].map(|verdict| (verdict.name(), verdict));
-    let keep = section.choices("keep", &verdicts);
-    Some(ImageSettings { keep_bytes_max: keep_bytes_max?, keep: keep? })
 }
 
 fn log_level(section: &Section<'_>) -> Option<LogLevel> {

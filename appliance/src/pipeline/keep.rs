@@ -83,11 +83,11 @@ fn wait(entries: &Receiver<(Arc<Entry>, u64)>, group: &mut Vec<(Arc<Entry>, u64)
     }
 }
 
-/// Runs until `stop` is closed: brings back what the store is missing, and signs the ledger every `interval` and at the end,
+/// Runs until `stop` is closed: brings back what the store is missing, removes the pictures that are due, and signs the ledger every `interval` and at the end,
 /// beside the thread that keeps.
 pub fn mend(store: &Store, clock: Clock, interval: Duration, stop: &Receiver<()>) {
     let interval = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-    let mut due = 0;
+    let (mut due, mut is_ill) = (0, false);
     loop {
         let is_over = stop.recv_timeout(MEND) != Err(RecvTimeoutError::Timeout);
         let now = clock.now();
@@ -101,5 +101,10 @@ pub fn mend(store: &Store, clock: Clock, interval: Duration, stop: &Receiver<()>
             return;
         }
         store.mend();
+        let tended = store.tend_pictures(clock.now());
+        if let (Err(error), false) = (&tended, is_ill) {
+            tracing::error!(error = %chain(error), "pictures that are due cannot be removed");
+        }
+        is_ill = tended.is_err();
     }
 }

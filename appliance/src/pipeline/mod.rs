@@ -61,8 +61,13 @@ const TRIGGERS: usize = 8;
 const SHOTS: usize = 4;
 /// Frames that wait to become pictures; one slot costs a frame. Full: the picture is shed.
 const LOOKED: usize = 4;
+/// Pieces that were closed and whose pictures are not classed yet; one slot costs a pointer and, while the store is behind, a record
+/// of some 2 kB. Full: the piece's pictures are classed by what was seen in each.
+const CLOSED: usize = 64;
+/// Frames of one camera that wait for their piece to be closed; one slot costs a frame. Full: the oldest is classed by itself.
+const WAITING: usize = 2;
 /// Frame buffers: every slot above, one in each thread's hands, one that the page may ask for, a live camera's newest, and one spare.
-const FRAMES: usize = SHOTS + LOOKED + 7;
+const FRAMES: usize = SHOTS + LOOKED + WAITING + 7;
 /// Events that wait for the judge; one slot costs some 200 bytes. Full: the event is lost and logged, the piece becomes a hold.
 const INPUTS: usize = 1024;
 /// Commands that wait for the PLC thread; one slot costs some 100 bytes. Full: the line is stopped (`plc_link`).
@@ -336,6 +341,7 @@ impl Line {
         let (judge_tx, judge_rx) = bounded::<Input>(INPUTS);
         let (looked_tx, looked) = bounded::<Looked>(LOOKED);
         let (entries_tx, entries) = bounded(ENTRIES);
+        let (closed_tx, closed) = bounded(CLOSED);
         let (commands_tx, commands) = tokio::sync::mpsc::channel(COMMANDS);
         let commands = (commands_tx.downgrade(), commands);
         let (happenings_tx, happenings) = bounded::<Happening>(HAPPENINGS);
@@ -364,8 +370,15 @@ impl Line {
 
         let journal_lost = Arc::new(AtomicU64::new(0));
         let tell = journal.is_some().then_some(happenings_tx);
-        let outlets =
-            Outlets { plc: commands_tx, store: entries_tx, journal: tell, show: show_tx, alive, journal_lost: Arc::clone(&journal_lost) };
+        let outlets = Outlets {
+            plc: commands_tx,
+            store: entries_tx,
+            closed: closed_tx,
+            journal: tell,
+            show: show_tx,
+            alive,
+            journal_lost: Arc::clone(&journal_lost),
+        };
         let judge = Judge::new(station, start, clock, Arc::clone(&meter), outlets);
         let bridge = plc_bridge::Settings { facts: Some(facts), ..modbus::bridge_settings(settings, &setup, clock)? };
         let inputs = (judge_tx.clone(), judge_rx);
@@ -406,8 +419,8 @@ impl Line {
             flow: flow.spawn()?,
             rest: Vec::new(),
         };
-        let (recipe, keep) = (Arc::clone(&line.setup.recipe), settings.images.keep.clone());
-        line.rest.push(spawn("pictures", move || gallery.run(&recipe, &keep, &looked))?);
+        let recipe = Arc::clone(&line.setup.recipe);
+        line.rest.push(spawn("pictures", move || gallery.run(&recipe, &looked, closed))?);
         if let Some(journal) = journal {
             line.rest.push(spawn("journal", move || note::note(journal, &happenings, &journal_lost))?);
         }

@@ -13,6 +13,10 @@ use crate::pipeline::show::Artist;
 use crate::recall::genealogy;
 use crate::recall::page::Asking;
 use crate::store::Store;
+use crate::store::images::Fate;
+use crate::store::images::policy::Class;
+use crate::store::images::shelf::Sum;
+use crate::store::pictures::shown;
 use station::record::{Body, Entry};
 use station::snapshot::Snapshot;
 use station::units::Digest;
@@ -20,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use vision_models::camera::CameraCounters;
-use web_ui::health::{Health, LatencyView, Part, PartState, UploadView};
+use web_ui::health::{ClassView, Health, LatencyView, Part, PartState, PicturesView, UploadView};
 use web_ui::{Export, Objection, Picture, Pictures, Records, Writing};
 
 /// Below this much free space the disk is a warning: some days of a busy line.
@@ -48,23 +52,27 @@ impl People {
     fn image_of(&self, result_id: u64) -> Option<(station::piece::PieceId, Option<Arc<str>>, Digest)> {
         let entry = self.store.piece(result_id).ok().flatten()?;
         let Body::Piece(record) = &entry.body else { return None };
-        let inspection = record.inspection.as_ref()?;
+        let Some(inspection) = &record.inspection else {
+            // Nobody judged it, so its record names no picture; one was kept all the same.
+            let kept = self.gallery.images.of_record(result_id);
+            return kept.first().map(|image| (record.arrival.piece, None, *image));
+        };
         let camera = (!inspection.views.is_empty()).then(|| Arc::clone(&inspection.camera));
         Some((record.arrival.piece, camera, inspection.image))
     }
 
-    /// The ledger entry of a piece, every decision about that piece, and what it came from.
+    /// The ledger entry of a piece, every decision about that piece, what it came from, and what became of its pictures.
     fn card(&self, entry: &Entry) -> Option<serde_json::Value> {
         let mut card = serde_json::to_value(entry).ok()?;
         let Body::Piece(record) = &entry.body else { return Some(card) };
         let decisions = self.store.decisions_about(record.result_id).unwrap_or_default();
         let genealogy = genealogy::of(&self.store, record).inspect_err(|error| tracing::warn!(%error, "a card has no genealogy"));
-        if let Some(fields) = card.as_object_mut() {
-            if !decisions.is_empty() {
-                fields.insert("decisions".to_owned(), serde_json::to_value(decisions).ok()?);
-            }
-            fields.extend(genealogy.ok().map(|genealogy| ("genealogy".to_owned(), genealogy)));
+        let fields = card.as_object_mut()?;
+        if !decisions.is_empty() {
+            fields.insert("decisions".to_owned(), serde_json::to_value(decisions).ok()?);
         }
+        fields.extend(genealogy.ok().map(|genealogy| ("genealogy".to_owned(), genealogy)));
+        fields.insert("pictures".to_owned(), serde_json::to_value(shown(&self.gallery.images, record, None)).ok()?);
         Some(card)
     }
 }
@@ -79,6 +87,13 @@ impl Pictures for People {
         let kept = self.gallery.images.get(image).ok();
         let latest = || self.gallery.latest().filter(|latest| latest.piece == piece && latest.camera == camera);
         kept.map(|jpeg| Picture { piece, camera: camera.clone(), jpeg: jpeg.into(), shrink: 1 }).or_else(latest)
+    }
+
+    fn gone(&self, result_id: u64) -> Option<String> {
+        let entry = self.store.piece(result_id).ok().flatten()?;
+        let Body::Piece(record) = &entry.body else { return None };
+        let pictures = shown(&self.gallery.images, record, None);
+        Some(pictures.first().map_or_else(|| Fate::Never.words(), |picture| picture.words.clone()))
     }
 
     fn panel(&self) -> Option<Arc<[u8]>> {
@@ -185,6 +200,20 @@ impl Board {
                 max_micros: latency.max,
                 budget_micros: self.budget_micros,
             },
+            pictures: self.pictures(),
+        }
+    }
+
+    fn pictures(&self) -> PicturesView {
+        let stock = self.looks.gallery.images.stock();
+        let view = |(class, sum): &(Class, Sum)| ClassView { class: class.name(), count: sum.count, bytes: sum.bytes };
+        PicturesView {
+            classes: stock.classes.iter().map(view).collect(),
+            held_count: stock.held.count,
+            held_bytes: stock.held.bytes,
+            bytes_max: stock.bytes_max,
+            removed: stock.removed.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
+            lost: self.looks.gallery.lost.load(Ordering::Relaxed),
         }
     }
 
@@ -244,18 +273,20 @@ impl Board {
         let lost = self.looks.gallery.lost.load(Ordering::Relaxed);
         let backlog = snapshot.backlog_entries;
         let late = self.looks.keeping.late(self.clock.mono_micros());
+        let troubles = self.looks.gallery.images.stock().troubles();
         let state = match free {
             _ if late.is_some() => PartState::Bad,
             None => PartState::Unknown,
             Some(free) if free < FREE_BAD_MIB || backlog > 50 => PartState::Bad,
-            Some(free) if free < FREE_WARNING_MIB || lost > 0 => PartState::Warning,
+            Some(free) if free < FREE_WARNING_MIB || lost > 0 || !troubles.is_empty() => PartState::Warning,
             Some(_) => PartState::Good,
         };
         let free = free.map_or_else(|| "free space unknown".to_owned(), |free| format!("{:.1} GiB free", free_gib(free)));
         let lost = if lost > 0 { format!(", {lost} pictures not kept") } else { String::new() };
         let backlog = if backlog > 50 { format!(", {backlog} records not yet durable") } else { String::new() };
         let late = late.map_or_else(String::new, |late| format!(", {}", late.words()));
-        Part { state, detail: format!("{free}{backlog}{late}{lost}") }
+        let troubles: String = troubles.iter().map(|trouble| format!(", {trouble}")).collect();
+        Part { state, detail: format!("{free}{backlog}{late}{lost}{troubles}") }
     }
 }
 

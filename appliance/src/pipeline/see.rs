@@ -231,7 +231,12 @@ impl Infer {
             }
             // Pictures are for people: a full queue sheds the picture, never the piece.
             let (retain, is_first, camera) = (shot.retain, self.is_first, self.member.as_ref().map(|member| Arc::clone(&member.camera)));
-            if self.pictures.try_send(Looked { piece, frame: shot.frame, inspection, retain, camera, is_first }).is_err() && retain {
+            if self
+                .pictures
+                .try_send(Looked { piece, acquisition: shot.acquisition, frame: shot.frame, inspection, retain, camera, is_first })
+                .is_err()
+                && retain
+            {
                 tracing::warn!(%piece, "the pictures' queue is full; a picture that the PLC asked to keep is not kept");
             }
         }

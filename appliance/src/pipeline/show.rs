@@ -27,7 +27,7 @@ const PANEL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Opens the store and says what it found.
 pub fn open_store(settings: &Settings) -> Result<(Store, Past), LineError> {
-    let limits = StoreSettings { image_quota_bytes: settings.images.keep_bytes_max, ..StoreSettings::default() };
+    let limits = StoreSettings { images: settings.images, ..StoreSettings::default() };
     let (store, report) = Store::open(&settings.data_directory, limits).map_err(at("the store cannot be opened"))?;
     let past = store.resume();
     for warning in report.warnings() {

@@ -4,6 +4,7 @@
 //! Invariant: nothing is written into a ledger that a station has open, and both ways give the same answer.
 
 use super::images::Images;
+use super::images::policy::Retention;
 use super::read;
 use super::rows::overruled::{self, Overrules};
 use super::rows::question::{Question, Unknown};
@@ -50,12 +51,12 @@ impl Archive {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let ledger = dir.join(LEDGER);
         std::fs::read_dir(&ledger).map_err(|source| StoreError::Directory { what: "read the ledger", path: ledger, source })?;
-        let settings = StoreSettings { image_quota_bytes: u64::MAX, ..StoreSettings::default() };
+        let settings = StoreSettings { images: Retention::EVERYTHING, ..StoreSettings::default() };
         let images_dir = dir.join("images");
         match Store::open(dir, settings) {
             Ok((store, _)) => Ok(Self { dir: dir.to_owned(), images: store.images(), source: Source::Store(Box::new(store)) }),
             Err(StoreError::InUse { pid, .. }) => {
-                let images = Images::open(&images_dir, u64::MAX).unwrap_or_else(|_| Images::none(&images_dir));
+                let images = Images::look(&images_dir);
                 let source = Source::Ledger { pid, scan: Scan::default() };
                 Ok(Self { dir: dir.to_owned(), images: Arc::new(images), source })
             }

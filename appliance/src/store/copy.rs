@@ -7,6 +7,7 @@
 //! the copy began, and what else is copied knows of no later one (it is copied first); nothing is written over; `contents` is
 //! written last, so that a copy without it is one that was not finished.
 
+use super::images::register::{REGISTER, Word, read_lines};
 use super::ledger::{self, read_witness};
 use super::segment::{self, HEADER_LEN, Part};
 use super::{LEDGER, StoreError, sign, walk};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Name of the list of a copy's files.
 pub const CONTENTS: &str = "contents";
+const IMAGES: &str = "images";
 /// Small files that belong to a station, copied before the ledger.
 const SMALL: [&str; 4] = [sign::SIGNATURES, sign::PUBLIC, sign::SECRET, "settings.accepted"];
 
@@ -86,9 +88,7 @@ pub fn backup(from: &Path, to: &Path, progress: Progress<'_>) -> Result<Copied, 
     }
     copy.folder(Path::new("outbox"), "mark")?;
     copy.ledger()?;
-    for sub in list(&from.join("images"))?.iter().filter(|path| path.is_dir()) {
-        copy.folder(&Path::new("images").join(sub.file_name().unwrap_or_default()), "jpg")?;
-    }
+    copy.pictures()?;
     copy.finish()
 }
 
@@ -133,8 +133,8 @@ struct Copy<'c, 'p> {
 impl<'c, 'p> Copy<'c, 'p> {
     fn new(from: &'c Path, to: &'c Path, progress: Progress<'p>) -> Result<Self, CopyError> {
         fs::create_dir_all(to).map_err(failed("create", to))?;
-        let total = ["", "outbox", LEDGER].iter().map(|sub| bytes_in(&from.join(sub))).sum::<u64>();
-        let images: u64 = list(&from.join("images"))?.iter().map(|sub| bytes_in(sub)).sum();
+        let total = ["", "outbox", LEDGER, IMAGES].iter().map(|sub| bytes_in(&from.join(sub))).sum::<u64>();
+        let images: u64 = list(&from.join(IMAGES))?.iter().map(|sub| bytes_in(sub)).sum();
         Ok(Self { from, to, progress, total: total + images, copied: Copied::default(), contents: String::new() })
     }
 
@@ -154,6 +154,37 @@ impl<'c, 'p> Copy<'c, 'p> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             read => self.write(path, &read.map_err(failed("read", &source))?),
         }
+    }
+
+    /// The pictures that the register knew at the beginning, and the register of them: what came later belongs to the next copy, and
+    /// what was removed meanwhile is let go in it only if it was not copied.
+    fn pictures(&mut self) -> Result<(), CopyError> {
+        let register = self.from.join(IMAGES).join(REGISTER);
+        let known = register.exists().then(|| fs::metadata(&register).map_err(failed("look at", &register))).transpose()?;
+        let known = known.map_or(0, |meta| meta.len());
+        for sub in list(&self.from.join(IMAGES))?.iter().filter(|path| path.is_dir()) {
+            self.folder(&Path::new(IMAGES).join(sub.file_name().unwrap_or_default()), "jpg")?;
+        }
+        if known == 0 {
+            return Ok(());
+        }
+        let mut text = String::new();
+        let read = read_lines(&register, &mut |at, line| {
+            let Some(line) = line else { return };
+            let name = line.digest.to_string();
+            let is_here = || self.to.join(IMAGES).join(&name[..2]).join(format!("{name}.jpg")).exists();
+            let counts = match line.word {
+                _ if at < known => true,
+                Word::Kept => is_here(),
+                Word::LetGo => !is_here(),
+                _ => false,
+            };
+            if counts {
+                text.push_str(&line.to_text());
+            }
+        });
+        read.map_err(failed("read", &register))?;
+        self.write(&Path::new(IMAGES).join(REGISTER), text.as_bytes())
     }
 
     /// The ledger as it was acknowledged: entries that came later belong to the next copy.

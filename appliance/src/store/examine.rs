@@ -3,10 +3,9 @@
 //! Invariants: read only, also beside a running station; nothing panics on any bytes. The index is not opened: it is no evidence,
 //! it is held against the ledger whenever it is asked, and it is built again when it is wrong.
 
-use super::images::Images;
 use super::verify::verify;
 use super::walk::Fault;
-use super::{LEDGER, StoreError, VIEW, ledger, parcels, sign};
+use super::{LEDGER, StoreError, VIEW, images, ledger, parcels, sign};
 use serde::Serialize;
 use std::path::Path;
 
@@ -32,11 +31,8 @@ pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
     let mut faults = verified.faults;
     faults.extend(witness(dir, verified.entries));
     faults.extend(key(dir));
-    let (images, damaged) = Images::examine(&dir.join("images"));
-    faults.extend(damaged.into_iter().map(|(path, bytes)| {
-        let mend = "copy it back from a backup; it is not shown, and its record is not affected";
-        whole_file(&path, bytes, "the picture is damaged", mend)
-    }));
+    let pictures = images::examine::examine(&dir.join("images"), is_running(dir));
+    faults.extend(pictures.faults);
     faults.extend(parcels::damaged_marks(dir).into_iter().map(|(path, bytes)| {
         let mend = "none needed: the index knows where the backend stands, and the mark is written anew; without both, a backend is told again what it knows";
         whole_file(&path, bytes, "the copy of where a backend stands is damaged", mend)
@@ -47,7 +43,18 @@ pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
         let mend = "none needed: it is built again from the ledger within seconds, or at the next start";
         faults.push(whole_file(&dir.join(VIEW), 0, &format!("the index was wrong: {}", why.trim()), mend));
     }
-    Ok(Examined { entries: verified.entries, signed_up_to: verified.signed.map_or(0, |signed| signed.up_to), images, faults })
+    Ok(Examined {
+        entries: verified.entries,
+        signed_up_to: verified.signed.map_or(0, |signed| signed.up_to),
+        images: pictures.whole,
+        faults,
+    })
+}
+
+/// Somebody has the store open for writing.
+fn is_running(dir: &Path) -> bool {
+    // Shared, so that two examinations do not take each other for a station.
+    std::fs::File::open(dir.join("lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
 /// Without the witness the last entries could be cut off unnoticed, unless they are signed.

@@ -5,7 +5,7 @@
 //! DIR/ledger/         the evidence (segment.rs: the bytes; ledger.rs keeps, read.rs reads, walk.rs and verify.rs check)
 //! DIR/view/           indexes, rows and outbox standings (view.rs, rows/, parcels.rs), built again from the ledger when in doubt
 //! DIR/outbox/         a copy of every standing, for the day on which the view is lost
-//! DIR/images/         pictures (images.rs)
+//! DIR/images/         pictures and their register (images.rs, images/; pictures.rs brings records and pictures together)
 //! DIR/signatures      what the station has vouched for, with station.key and station.pub (sign.rs)
 //! DIR/ballast         room for the stop on a full disk (ballast.rs)
 //! ```
@@ -23,6 +23,7 @@ mod found;
 pub mod images;
 pub mod ledger;
 mod parcels;
+pub mod pictures;
 pub mod read;
 pub mod rows;
 pub mod segment;
@@ -38,6 +39,7 @@ use crate::outbox::{Outbox, OutboxError};
 use ballast::Ballast;
 pub use found::{Found, FoundPart};
 use images::Images;
+use images::policy::Retention;
 use ledger::{Ledger, LedgerError, LedgerReport};
 use parcels::Parcels;
 use read::Kept;
@@ -66,19 +68,19 @@ const VIEW_SYNC_EVERY: usize = 512;
 const SHED_BYTES: u64 = 1 << 20;
 
 /// How much room the store may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoreSettings {
     /// A segment that has reached this many bytes is sealed. One segment at a time is read into memory.
     pub segment_bytes: u64,
-    /// All pictures together; the oldest are deleted first.
-    pub image_quota_bytes: u64,
+    /// Which pictures stay, and for how long.
+    pub images: Retention,
     /// Room kept back for a full disk; 0 for none.
     pub ballast_bytes: u64,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { segment_bytes: 32 << 20, image_quota_bytes: 1 << 30, ballast_bytes: 4 << 20 }
+        Self { segment_bytes: 32 << 20, images: Retention::within(1 << 30), ballast_bytes: 4 << 20 }
     }
 }
 
@@ -238,9 +240,9 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
         let lock = lock_dir(dir)?;
         let images_dir = dir.join("images");
-        let (images, images_missing) = match Images::open(&images_dir, settings.image_quota_bytes) {
+        let (images, images_missing) = match Images::open(&images_dir, settings.images) {
             Ok(images) => (images, None),
-            Err(error) => (Images::none(&images_dir), Some(told(&error))),
+            Err(error) => (Images::look(&images_dir), Some(told(&error))),
         };
         let mut ballast = Ballast::open(dir, settings.ballast_bytes);
         let has_room = Ballast::has_room_in(dir);
@@ -262,7 +264,9 @@ impl Store {
         let decisions = AtomicU64::new(decisions_of(&past));
         let shared = Arc::new(Shared { dir: dir.to_owned(), view: RwLock::new(view), seen, decisions });
         let writer = Mutex::new(Writer { ledger, ballast, unsynced: 0 });
-        Ok((Self { shared, writer, images: Arc::new(images), outboxes: Mutex::default(), past, lock }, report))
+        let store = Self { shared, writer, images: Arc::new(images), outboxes: Mutex::default(), past, lock };
+        store.hold_pictures();
+        Ok((store, report))
     }
 
     /// What the station must know of the time before this opening: where the chain ends, the last checkpoint, and what followed.
@@ -305,6 +309,7 @@ impl Store {
         self.follow(&mut writer, entries, &places, head);
         if let Some(last) = entries.iter().rev().find_map(|entry| shared::decision_number(entry.borrow())) {
             self.shared.decisions.store(last, Ordering::Relaxed);
+            entries.iter().for_each(|entry| self.heed(entry.borrow()));
         }
         *lock(&self.shared.seen) = (head, writer.ballast.is_there());
         Ok(head.number)

@@ -15,7 +15,7 @@ use station::verdict::Verdict;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
-use web_ui::health::{LatencyView, Part, PartState, UploadView};
+use web_ui::health::{LatencyView, Part, PartState, PicturesView, UploadView};
 use web_ui::{Health, Picture, Pictures, Records};
 
 const SIDE: u16 = 480;
@@ -388,6 +388,7 @@ impl MadeUpLine {
             disk: Part { state: PartState::Warning, detail: "11 GiB free, 3 days left".into() },
             uploads: vec![upload("trace", 0, ""), upload("grade", 4, "connection refused")],
             latency: LatencyView { p50_micros: 24_100, p99_micros: 41_800, max_micros: 66_000, budget_micros: 80_000 },
+            pictures: PicturesView::default(),
         }
     }
 }

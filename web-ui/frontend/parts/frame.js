@@ -187,7 +187,7 @@ export function makePieceFrame(resultId, view) {
       caption.update(view?.piece ?? 0, view, frame.camera);
       mark(picture.canvas, "aria-label", caption.node.textContent);
     },
-    () => say(empty, t("frame.gone")),
+    (problem) => say(empty, problem.code === "picture_gone" ? `${t("frame.gone")} (${problem.message})` : t("frame.gone")),
   );
   return node;
 }

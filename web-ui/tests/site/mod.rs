@@ -12,7 +12,7 @@ use std::io::BufReader;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{oneshot, watch};
-use web_ui::health::{LatencyView, Part, PartState, UploadView};
+use web_ui::health::{ClassView, LatencyView, Part, PartState, PicturesView, UploadView};
 use web_ui::{Health, Page, PageSettings, Picture, Pictures, Records, Refused, Sources};
 
 /// Everybody's password.
@@ -332,5 +332,13 @@ fn some_health() -> Health {
         disk: part(PartState::Warning),
         uploads: vec![upload],
         latency: LatencyView { p50_micros: 20_000, p99_micros: 40_000, max_micros: 60_000, budget_micros: 80_000 },
+        pictures: PicturesView {
+            classes: vec![ClassView { class: "reject", count: 3, bytes: 3000 }],
+            held_count: 1,
+            held_bytes: 1000,
+            bytes_max: 9000,
+            removed: vec![("age", 2)],
+            lost: 0,
+        },
     }
 }

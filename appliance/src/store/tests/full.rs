@@ -39,13 +39,13 @@ fn a_full_disk_takes_pictures_first_refuses_pieces_and_still_writes_the_stop() {
         return;
     };
     let dir = disk.0.path().join("store");
-    let settings = StoreSettings { segment_bytes: 256 << 10, image_quota_bytes: 512 << 10, ballast_bytes: 1 << 20 };
+    let settings = StoreSettings { segment_bytes: 256 << 10, images: Retention::within(512 << 10), ballast_bytes: 1 << 20 };
     let (store, report) = open_with(&dir, settings);
     assert!(report.ballast, "{report:?}");
     let mut chain = Chain::new();
     store.keep(&chain.pieces(10)).unwrap();
     for number in 0..4_u8 {
-        store.images().put(Digest::of(&[number]), &vec![number; 100 << 10]).unwrap();
+        store.images().put(Digest::of(&[number]), &vec![number; 100 << 10], Tag::nobodys(Class::Hold), Timestamp::default()).unwrap();
     }
     let filler = disk.fill();
     let refused = loop {
@@ -58,7 +58,7 @@ fn a_full_disk_takes_pictures_first_refuses_pieces_and_still_writes_the_stop() {
         assert!(chain.results < 10_000, "the disk never became full");
     };
     assert!(refused.0.is_disk_full() && refused.0.is_retryable(), "{}", refused.0);
-    assert_eq!(store.images().count(), 0, "pictures go before records are refused");
+    assert_eq!(store.images().bytes(), 0, "pictures go before records are refused");
     assert!(store.condition().ballast, "pieces do not use the ballast");
     let refused_again = store.keep(&refused.1).unwrap_err();
     assert!(refused_again.is_disk_full());
@@ -91,4 +91,59 @@ fn a_full_disk_takes_pictures_first_refuses_pieces_and_still_writes_the_stop() {
     assert!(verify::verify(&dir).unwrap().whole);
     let (_, report) = open_with(&dir, settings);
     assert!(report.warnings().is_empty(), "{report:?}");
+}
+
+#[test]
+fn pictures_make_room_in_their_order_long_before_the_disk_is_full_and_records_go_on() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: mounting a small file system needs root");
+        return;
+    };
+    let dir = disk.0.path().join("store");
+    let headroom = 2 << 20;
+    let kept = Retention { free_bytes_min: Some(headroom), ..Retention::within(4 << 20) };
+    let settings = StoreSettings { segment_bytes: 256 << 10, images: kept, ballast_bytes: 64 << 10 };
+    let (store, _) = open_with(&dir, settings);
+    let (mut chain, images, mut number) = (Chain::new(), store.images(), 0_u64);
+    let mut put = |class| {
+        number += 1;
+        let (digest, tag) = (Digest::of(&number.to_le_bytes()), Tag { record: number, ..Tag::nobodys(class) });
+        images.put(digest, &vec![1; 100 << 10], tag, Timestamp::default())
+    };
+    let classes = [Class::Reject, Class::Pass, Class::SampledPass];
+    classes.iter().for_each(|class| (0..6).for_each(|_| put(*class).unwrap()));
+    let count = |class: Class| store.images().stock().classes.iter().find(|(of, _)| *of == class).map_or(0, |(_, sum)| sum.count);
+    let free = || rustix::fs::statvfs(&dir).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    let fill_to = |left: u64| {
+        let mut file = OpenOptions::new().create(true).append(true).open(disk.0.path().join("filler")).unwrap();
+        let more = usize::try_from(free().saturating_sub(left)).unwrap();
+        file.write_all(&vec![1; more]).unwrap();
+    };
+    assert!(store.condition().ballast && store.images().stock().troubles().is_empty());
+
+    fill_to(headroom * 3 / 2);
+    store.tend_pictures(Timestamp::default()).unwrap();
+    assert_eq!(store.images().stock().troubles().len(), 1, "an alarm before anything is taken");
+    assert_eq!(classes.map(count), [6, 6, 6]);
+
+    fill_to(headroom - (800 << 10));
+    store.tend_pictures(Timestamp::default()).unwrap();
+    assert_eq!(classes.map(count), [6, 4, 0], "sampled passes, then passes");
+    assert!(free() >= headroom);
+    store.keep(&chain.pieces(50)).unwrap();
+
+    // Somebody else goes on filling: when only rejects are left, no pass is written any more, and rejects down to half of it.
+    fill_to(headroom - (1000 << 10));
+    store.tend_pictures(Timestamp::default()).unwrap();
+    assert_eq!(classes.map(count), [0, 0, 0]);
+    fill_to(headroom * 3 / 4);
+    assert!(matches!(put(Class::Pass), Err(images::ImageError::NearlyFull { .. })));
+    put(Class::Reject).unwrap();
+    fill_to(headroom / 2 - 8192);
+    assert!(matches!(put(Class::Reject), Err(images::ImageError::NearlyFull { .. })));
+    store.keep(&chain.pieces(50)).unwrap();
+    assert!(store.condition().ballast, "and the disk was never full");
+    drop(store);
+    assert!(examine::examine(&dir).unwrap().faults.is_empty());
+    assert!(verify::verify(&dir).unwrap().whole);
 }

@@ -6,9 +6,12 @@ mod full;
 mod kill;
 mod ledger;
 mod outbox;
+mod pictures;
 mod search;
 mod tamper;
 
+use super::images::policy::Class;
+use super::images::shelf::Tag;
 use super::shared::piece_number;
 use super::*;
 use station::inspection::{ClassId, Finding, Inspection, ModelRef, PixelBox, StageMicros};
@@ -140,7 +143,7 @@ impl Chain {
     }
 }
 
-pub const SMALL: StoreSettings = StoreSettings { segment_bytes: 16 << 10, image_quota_bytes: 1 << 20, ballast_bytes: 64 << 10 };
+pub const SMALL: StoreSettings = StoreSettings { segment_bytes: 16 << 10, images: Retention::within(1 << 20), ballast_bytes: 64 << 10 };
 
 /// Written while a test starts a process: until that process runs, it holds a copy of every lock of this one.
 pub static STARTING: RwLock<()> = RwLock::new(());
@@ -306,7 +309,7 @@ fn pictures_that_cannot_be_kept_do_not_keep_records_from_being_kept() {
     std::fs::write(dir.path().join("images"), b"not a directory").unwrap();
     let (store, report) = open(dir.path());
     assert_eq!(report.warnings().len(), 1, "{report:?}");
-    assert!(store.images().put(Digest::of(b"x"), b"jpeg").is_err());
+    assert!(store.images().put(Digest::of(b"x"), b"jpeg", Tag::nobodys(Class::Hold), Timestamp::default()).is_err());
     assert_eq!(store.keep(&Chain::new().pieces(3)).unwrap(), EntryNumber(3));
 }
 
