@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use station::action::{Action, Person, Request, Role};
 use station::decision::{Affected, Decision, ResultRange};
 use station::inspection::{ClassId, Finding, Inspection, Miss, MissReason, PixelBox, StageMicros};
+use station::intake::{Intake, SupplierLot};
 use station::piece::{Arrival, PieceId};
 use station::reading::{Quality, Reading};
 use station::record::{Body, Entry};
@@ -107,13 +108,20 @@ impl Line {
         })));
     }
 
+    /// From the next piece on this lot of copper foil is used.
+    fn opens(&mut self, lot: &str) {
+        let lot = SupplierLot { material: "copper foil".to_owned(), supplier: "北方铜箔".to_owned(), lot: lot.to_owned() };
+        let by = Person { name: "Chen Wei".to_owned(), role: Role::Operator };
+        self.give(Happened::Asked(Request { by, action: Action::TakeIn { intake: Intake::InUse { lot } } }));
+    }
+
     fn decide(&mut self, decision: Decision) {
         let by = Person { name: "Chen Wei".to_owned(), role: Role::QualityOfficer };
         self.give(Happened::Asked(Request { by, action: Action::Decide { decision, reason: "seen by eye, 二次检查".to_owned() } }));
     }
 }
 
-/// A thousand pieces; every fortieth is followed by a decision, each kind in turn.
+/// A thousand pieces, of which the last 750 are made of a known supplier lot; every fortieth is followed by a decision, each kind in turn.
 fn demo() -> Line {
     let mut line = Line::start();
     let mut number = 0;
@@ -121,6 +129,9 @@ fn demo() -> Line {
     let mut decisions = 0;
     while number < PIECES {
         number += 1;
+        if number > 250 && number % 250 == 1 {
+            line.opens(&format!("F-{number}"));
+        }
         line.piece(number, (!number.is_multiple_of(5)).then(|| format!("SN-{number:05}")));
         if !number.is_multiple_of(40) {
             continue;
@@ -217,6 +228,8 @@ fn all_events_of_a_thousand_pieces_with_decisions_are_valid_and_twenty_broken_on
     assert_eq!(backend.health().events, events.len(), "no name was used twice");
     let again: Vec<Event> = parcels.iter().flat_map(|parcel| events_of(parcel, &contexts).unwrap()).collect();
     assert_eq!(events, again, "the same records give the same events");
+    let transformations = events.iter().filter(|event| event.kind == "TransformationEvent").count();
+    assert_eq!((transformations, events.len() - 2 * overrules(&parcels)), (750, 1000 + 750 + decided - overrules(&parcels)));
     overrules_are_declared(&events);
     sets_name_their_pieces(&parcels, &events);
     broken_events_are_refused(&official, &events);

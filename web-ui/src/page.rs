@@ -18,6 +18,9 @@ const HASHES_MAX: usize = 2;
 /// Questions to all records at one time: one reads through every row, so that a second one would only make both late.
 const QUESTIONS_MAX: usize = 1;
 
+/// Downloads of what a question finds at one time: one lasts as long as somebody reads it.
+const DOWNLOADS_MAX: usize = 1;
+
 /// Blocking look-ups (pictures, records) at one time: a slow disk must not take the whole blocking pool.
 const LOOKUPS_MAX: usize = 4;
 
@@ -87,8 +90,10 @@ pub(crate) struct Shared {
     pub(crate) hashing: Pool,
     /// Look-ups of pictures and records.
     pub(crate) lookups: Pool,
-    /// Questions to all records, and their downloads. Apart from the look-ups: a slow one never delays a piece's page.
+    /// Questions to all records. Apart from the look-ups: a slow one never delays a piece's page.
     pub(crate) questions: Pool,
+    /// Downloads. Apart from the questions: one that lasts an hour delays nobody.
+    pub(crate) downloads: Pool,
     /// What live streams send.
     pub(crate) live: watch::Sender<Live>,
     /// Slots for live streams.
@@ -120,6 +125,7 @@ impl Page {
             hashing: Pool::new(HASHES_MAX),
             lookups: Pool::new(LOOKUPS_MAX),
             questions: Pool::new(QUESTIONS_MAX),
+            downloads: Pool::new(DOWNLOADS_MAX),
             streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -190,7 +196,7 @@ impl Pool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let slot = tokio::time::timeout(wait, Arc::clone(&self.0).acquire_owned()).await;
-        let slot = slot.map_err(|_| Problem::busy("questions", "another question to all records is being answered"))?;
+        let slot = slot.map_err(|_| Problem::busy("questions", "another one is being answered"))?;
         finish(tokio::task::spawn_blocking(move || {
             let _slot = slot;
             work()

@@ -1,6 +1,6 @@
 //! Questions to all records: a page at a time, a count, and the whole answer as a download.
 //!
-//! Invariants: questions wait for each other and never for the line, and no piece's page waits for them; a download is held up by
+//! Invariants: questions wait for each other, downloads for each other, nobody else for either; a download is held up by
 //! whoever reads it and holds nothing but its own slot, which it loses when nobody reads any more. What a parameter means is known
 //! to whoever answers ([`crate::sources::Records`]); here it only comes off the address.
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A question waits this long for the one before it.
+/// A question or a download waits this long for the one before it.
 const WAIT: Duration = Duration::from_secs(10);
 /// Pieces of a download on their way: 64 kB each.
 const CHUNKS: usize = 4;
@@ -72,7 +72,7 @@ async fn download(shared: &Shared, form: Export, pairs: Vec<(String, String)>) -
     let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(CHUNKS);
     let (told, tell) = tokio::sync::oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
-    let pool = shared.questions.clone();
+    let pool = shared.downloads.clone();
     // The slot is held until the last byte is out; whether there is an answer at all is told as soon as that is known.
     let work = async move {
         let written = pool.run_within(WAIT, move || match records.export(form, &pairs) {

@@ -591,3 +591,22 @@ fn whoever_opens_a_supplier_lot_says_so_by_name() {
     let (status, problem) = site.signed_in("supervisor").post("/api/v1/backends/trace/quarantine/release?record=x", &json!({}));
     assert_eq!((status, &problem["parameter"]), (422, &json!("record")));
 }
+
+#[test]
+fn a_download_holds_up_nobody_and_ends_when_its_reader_goes() {
+    let site = Site::with_people();
+    let operator = site.signed_in("operator");
+    for round in 0..3 {
+        let mut socket = TcpStream::connect(site.address).unwrap();
+        let head = format!("GET /api/v1/records.csv?lot=9 HTTP/1.1\r\nhost: localhost\r\ncookie: {}\r\n\r\n", operator.cookie());
+        socket.write_all(head.as_bytes()).unwrap();
+        // A place is free as soon as the reader before has gone; the answer then begins at once.
+        let mut bytes = vec![0; 1 << 20];
+        socket.read_exact(&mut bytes).unwrap();
+        assert!(bytes.starts_with(b"HTTP/1.1 200"), "round {round}: {}", String::from_utf8_lossy(&bytes[..200]));
+        // Nobody reads on, and questions and cards are answered all the same.
+        assert_eq!(operator.get("/api/v1/records").1["code"], json!("records_unavailable"));
+        assert_eq!(operator.get("/api/v1/pieces/3").0, 200);
+        drop(socket);
+    }
+}

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use station::intake::SupplierLot;
 use station::record::PieceRecord;
 
+/// Other records of a serial that a card names: the latest ones.
+const OTHERS_MAX: usize = 20;
+
 /// A value as it stands in an address (RFC 3986 §2.1).
 fn escaped(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
@@ -31,6 +34,7 @@ pub fn of(store: &Store, piece: &PieceRecord) -> Result<Value, StoreError> {
     let serial = arrival.serial.as_deref();
     let mut others = serial.map(|serial| store.records_with_serial(serial)).transpose()?.unwrap_or_default();
     others.retain(|result_id| *result_id != piece.result_id);
+    let others = others.split_off(others.len().saturating_sub(OTHERS_MAX));
     let lot = (arrival.lot > 0).then_some(arrival.lot);
     let questions = piece.made_of.iter().map(question).chain(lot.map(|lot| format!("lot={lot}")));
     Ok(json!({

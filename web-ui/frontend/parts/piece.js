@@ -46,6 +46,14 @@ function more(record) {
     const values = piece.readings.map((one) => `${one.tag} ${one.text ?? `${measured(one.value)} ${unit(one.unit)}`}`);
     rows.push(...row("readings", values.join(", ")));
   }
+  // Where it came from, and where else it was seen.
+  const { up, down } = record?.genealogy ?? {};
+  if (up?.order) rows.push(...row("order", up.order));
+  if (up?.supplier_lots?.length > 0) {
+    const lots = up.supplier_lots.map((one) => `${one.material}: ${one.lot} (${one.supplier})`);
+    rows.push(...row("madeOf", lots.join(", ")));
+  }
+  if (down?.same_serial?.length > 0) rows.push(...row("sameSerial", down.same_serial.join(", ")));
   const raw = el("details", {}, el("summary", {}, t("piece.raw")), el("pre", { tabindex: "0" }, JSON.stringify(record, null, 2)));
   return el("div", {}, el("dl", { class: "facts" }, ...rows), raw);
 }
