@@ -50,8 +50,9 @@ fn store(data: &Path) -> Vec<Finding> {
         findings.push(Finding::fail(WHAT, format!("{more} more damaged places"), "`jidoka verify --data DIRECTORY` lists them"));
     }
     if findings.is_empty() {
+        let index = examined.index_left_out.map_or_else(String::new, |why| format!("; the index was left out: {why}"));
         let detail =
-            format!("{} entries, signed up to {}, {} pictures: all whole", examined.entries, examined.signed_up_to, examined.images);
+            format!("{} entries, signed up to {}, {} pictures: all whole{index}", examined.entries, examined.signed_up_to, examined.images);
         findings.push(Finding::ok(WHAT, detail));
     }
     findings

@@ -1,12 +1,16 @@
 //! Looks at everything a station remembers and names what is damaged, where, what it costs and what mends it.
 //!
-//! Invariants: read only, also beside a running station; nothing panics on any bytes. The index is not opened: it is no evidence,
-//! it is held against the ledger whenever it is asked, and it is built again when it is wrong.
+//! Invariants: nothing of the station's own is written but the mark that an index is wrong; beside a running station everything but
+//! the index is looked at. Of the index a copy is opened, since its engine writes when it opens, and every key of it is held against
+//! the ledger.
 
 use super::verify::verify;
+use super::view::{Standing, View};
 use super::walk::Fault;
-use super::{LEDGER, StoreError, VIEW, images, ledger, parcels, sign};
+use super::{LEDGER, StoreError, VIEW, images, ledger, lock_dir, parcels, sign};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// What was found.
@@ -18,6 +22,8 @@ pub struct Examined {
     pub signed_up_to: u64,
     /// Whole pictures.
     pub images: u64,
+    /// Why the index was not looked at, if it was not: the station runs, or there is none.
+    pub index_left_out: Option<String>,
     /// What does not fit; of very many the first hundred of each kind.
     pub faults: Vec<Fault>,
 }
@@ -43,18 +49,73 @@ pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
         let mend = "none needed: it is built again from the ledger within seconds, or at the next start";
         faults.push(whole_file(&dir.join(VIEW), 0, &format!("the index was wrong: {}", why.trim()), mend));
     }
-    Ok(Examined {
-        entries: verified.entries,
-        signed_up_to: verified.signed.map_or(0, |signed| signed.up_to),
-        images: pictures.whole,
-        faults,
-    })
+    let index_left_out = match index(dir) {
+        Ok(wrong) => {
+            faults.extend(wrong);
+            None
+        }
+        Err(why) => Some(why),
+    };
+    let signed_up_to = verified.signed.map_or(0, |signed| signed.up_to);
+    Ok(Examined { entries: verified.entries, signed_up_to, images: pictures.whole, index_left_out, faults })
 }
 
 /// Somebody has the store open for writing.
 fn is_running(dir: &Path) -> bool {
     // Shared, so that two examinations do not take each other for a station.
     std::fs::File::open(dir.join("lock")).is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+/// What is wrong with the index; an error says why nobody looked.
+fn index(dir: &Path) -> Result<Vec<Fault>, String> {
+    let original = dir.join(VIEW);
+    if !original.is_dir() {
+        return Err("there is none; it is built at the next start".to_owned());
+    }
+    if View::is_doubted(&original) {
+        return Ok(Vec::new());
+    }
+    // A station that runs writes to it, and holds what it says against the ledger whenever it asks.
+    let lock = lock_dir(dir).map_err(|error| super::told(&error))?;
+    let copy = dir.join("view.examined");
+    let clear = || std::fs::remove_dir_all(&copy).or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) });
+    let copied = clear().and_then(|()| copy_files(&original, &copy));
+    let read = copied.map(|()| read_index(dir, &copy));
+    clear().map_err(|error| format!("its copy in {} cannot be removed: {error}", copy.display()))?;
+    drop(lock);
+    match read.map_err(|error| format!("it cannot be copied to {}: {error}", copy.display()))? {
+        Ok(standings) => {
+            let mend = "none needed: the index knows where the backend stands, and the copy is written anew at the next start";
+            let gone = parcels::missing_marks(dir, &standings);
+            Ok(gone.into_iter().map(|path| whole_file(&path, 0, "the copy of where a backend stands is gone", mend)).collect())
+        }
+        Err(what) => {
+            View::note_doubt(&original, &what);
+            let mend = "none needed: it is built again from the ledger at the next start, or now by `jidoka store rebuild`";
+            Ok(vec![whole_file(&original, 0, &format!("the index is wrong: {what}"), mend)])
+        }
+    }
+}
+
+/// Where backends stand by the index in `copy`; an error says what of it is wrong.
+fn read_index(dir: &Path, copy: &Path) -> Result<BTreeMap<String, Standing>, String> {
+    let view = View::open(copy).map_err(|error| super::told(&error))?;
+    match view.differs(&dir.join(LEDGER)) {
+        Ok(None) => view.standings().map_err(|error| super::told(&error)),
+        Ok(Some(what)) => Err(what),
+        Err(error) => Err(super::told(&error)),
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        if file.file_type()?.is_file() {
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Without the witness the last entries could be cut off unnoticed, unless they are signed.

@@ -14,6 +14,7 @@
 //! On a full disk pictures go first, then entries are refused (and stay with the caller, who may give them again), and only
 //! a batch that says why the line stands (start, stop, acknowledgement, checkpoint) may use the ballast. No record is ever deleted.
 
+mod ahead;
 pub mod archive;
 mod ballast;
 mod codec;

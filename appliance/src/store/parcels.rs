@@ -39,8 +39,9 @@ const DAMAGED_MAX: usize = 64;
 pub struct Parcels {
     backend: String,
     shared: Arc<Shared>,
-    /// Held while a change is on its way to the disk; `standing` is not, so that counting never waits for the disk.
-    changing: Mutex<u64>,
+    /// The cursor of the mark, if there is one. Held while a change is on its way to the disk; `standing` is not, so that counting
+    /// never waits for the disk.
+    changing: Mutex<Option<u64>>,
     standing: Mutex<Arc<Standing>>,
     /// False as long as no view was there to ask: the standing is that of the mark, and more may have been delivered.
     is_sure: AtomicBool,
@@ -52,8 +53,9 @@ impl Parcels {
         if !is_name(backend) {
             return Err(fail("a backend's name is 1 to 40 of a-z, 0-9, - and _".to_owned()));
         }
-        let standing = read_mark(&mark_path(&shared.dir, backend)).unwrap_or_default();
-        let changing = Mutex::new(standing.cursor);
+        let mark = read_mark(&mark_path(&shared.dir, backend));
+        let changing = Mutex::new(mark.as_ref().map(|mark| mark.cursor));
+        let standing = mark.unwrap_or_default();
         let view = shared.view();
         let parcels = Self {
             backend: backend.to_owned(),
@@ -81,7 +83,10 @@ impl Parcels {
         let (known, mine) = (view.standing(&self.backend)?, self.standing());
         match known {
             Some(known) if !self.is_sure.load(Ordering::Relaxed) && settled(&known) >= settled(&mine) => {
-                *marked = known.cursor;
+                let lacks = marked.is_none() && settled(&known) > 0;
+                if lacks && write_mark(&mark_path(&self.shared.dir, &self.backend), &known).is_ok() {
+                    *marked = Some(known.cursor);
+                }
                 *lock(&self.standing) = Arc::new(known);
             }
             known => view.settle(&self.backend, &known.unwrap_or_default(), &mine)?,
@@ -113,9 +118,9 @@ impl Parcels {
             return Ok(());
         }
         self.shared.ask(|view| view.settle(&self.backend, &old, &new)).map_err(|error| self.fail(error))?;
-        let mark_due = new.cursor >= *marked + MARK_EVERY || new.quarantined.len() != old.quarantined.len();
+        let mark_due = marked.is_none_or(|marked| new.cursor >= marked + MARK_EVERY) || new.quarantined.len() != old.quarantined.len();
         if mark_due && write_mark(&mark_path(&self.shared.dir, &self.backend), &new).is_ok() {
-            *marked = new.cursor;
+            *marked = Some(new.cursor);
         }
         *lock(&self.standing) = Arc::new(new);
         Ok(())
@@ -310,6 +315,12 @@ pub(super) fn damaged_marks(dir: &Path) -> Vec<(PathBuf, u64)> {
         .filter(|path| read_mark(path).is_none())
         .map(|path| (path.clone(), std::fs::metadata(&path).map_or(0, |meta| meta.len())))
         .collect()
+}
+
+/// Where marks are missing of backends that have taken something.
+pub(super) fn missing_marks(dir: &Path, standings: &BTreeMap<String, Standing>) -> Vec<PathBuf> {
+    let heard = standings.iter().filter(|(_, standing)| settled(standing) > 0);
+    heard.map(|(backend, _)| mark_path(dir, backend)).filter(|path| !path.exists()).collect()
 }
 
 const DIR: &str = "outbox";

@@ -18,24 +18,23 @@
 //! `d` decision_id → place · `x` result_id, decision_id: a decision about that one piece. In `oa`, `oq` and `og` a decision has
 //! its number as a parcel. Keys of the rows stand in `view/searched.rs`.
 
+mod follow;
 mod searched;
 
+pub use follow::CatchUpError;
 pub use searched::SearchError;
 
 use super::codec::array_at;
-use super::ledger::LedgerError;
-use super::read::{self, Kept};
-use super::rows::Rows;
+use super::read;
 use super::segment::Location;
 use super::walk::Head;
 use crate::outbox::DECISIONS;
 use station::piece::PieceId;
-use station::record::{Body, Entry, EntryNumber, PieceRecord};
+use station::record::EntryNumber;
 use station::units::Digest;
 use station::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -92,7 +91,7 @@ pub struct View {
     db: sled::Db,
     dir: PathBuf,
     /// Rows that are not in the view yet; `None` until it has caught up once.
-    rows: Arc<Mutex<Option<Rows>>>,
+    rows: Arc<Mutex<Option<searched::RowKeys>>>,
 }
 
 impl std::fmt::Debug for View {
@@ -104,10 +103,8 @@ impl std::fmt::Debug for View {
 /// Looks at a key and its value; what it says is wrong with them.
 type Look<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'v;
 
-const FORMAT: [u8; 2] = [0, 4];
+const FORMAT: [u8; 2] = [0, 5];
 const CACHE_BYTES: u64 = 16 << 20;
-/// Entries per write while catching up: a few hundred kilobytes.
-const CATCH_UP_BATCH: usize = 512;
 const ATTEMPTS_MAX: u32 = 2;
 /// Every piece record whose number leaves the rest 1 has its place in the view.
 const STRIDE: u64 = 32;
@@ -162,10 +159,14 @@ impl View {
 
     /// Makes sure that a view that was wrong is not opened again; does nothing for any other error.
     pub fn doubt(dir: &Path, error: &ViewError) {
-        if !error.is_damage {
-            return;
+        if error.is_damage {
+            Self::note_doubt(dir, error);
         }
-        if let Err(cause) = std::fs::write(dir.with_extension("doubt"), error.to_string()) {
+    }
+
+    /// Makes sure that the view in `dir` is not opened again: it is wrong.
+    pub fn note_doubt(dir: &Path, why: &dyn std::fmt::Display) {
+        if let Err(cause) = std::fs::write(dir.with_extension("doubt"), why.to_string()) {
             tracing::warn!(%cause, "the index is wrong and cannot be marked as such: build it again with `jidoka store rebuild`");
         }
     }
@@ -195,73 +196,6 @@ impl View {
         let bytes = self.get(b"h")?.unwrap_or_default();
         let entry = place_at(&bytes, 48).and_then(|place| read::read_at(ledger_dir, place).ok());
         Ok(head.number < ledger_head.number && entry.is_some_and(|(entry, digest)| entry.number == head.number && digest == head.digest))
-    }
-
-    /// Takes entries in, in ledger order. `head` is the chain's end after them.
-    pub fn take(&self, entries: &[(&Entry, Location)], head: Head) -> Result<(), ViewError> {
-        let before = self.get(b"h")?.and_then(|bytes| place_at(&bytes, 48));
-        let mut run = self.last_run()?.zip(Some(self.head()?.pieces));
-        let mut segment = before.map(|place| place.segment);
-        // Held until the block is written: between leaving the rows that wait and being in the view a row would be in no answer.
-        let mut rows = self.rows();
-        let written = Self::take_rows(&mut rows, entries);
-        self.write("written", |batch| {
-            written.pairs().for_each(|(key, value)| batch.insert(key, value));
-            for (entry, place) in entries {
-                if let Body::Piece(piece) = &entry.body {
-                    let starts_segment = segment.replace(place.segment) != Some(place.segment);
-                    index_piece(batch, piece, starts_segment.then_some(*place).or_else(|| is_indexed(piece.result_id).then_some(*place)));
-                    run = Some(index_run(batch, piece, run));
-                }
-                if let Body::Decided(record) = &entry.body {
-                    let id = record.decision_id.to_be_bytes();
-                    batch.insert(key(b"d", &[&id]), &place_bytes(*place));
-                    if let Some(result_id) = record.decision.result_id() {
-                        batch.insert(key(b"x", &[&result_id.to_be_bytes(), &id]), &[]);
-                    }
-                }
-            }
-            let place = entries.last().map(|(_, place)| *place);
-            let parts: [&[u8]; 4] =
-                [&head.number.0.to_be_bytes(), &head.digest.0, &head.pieces.to_be_bytes(), &place.map(place_bytes).unwrap_or_default()];
-            batch.insert(b"h", parts.concat());
-        })
-    }
-
-    /// First record and piece number of the last run.
-    fn last_run(&self) -> Result<Option<(u64, u32)>, ViewError> {
-        let last = self.last_of(b"p")?;
-        Ok(last.map(|(key, piece)| (be64(&key, 1), u32::from_be_bytes(array_at(&piece, 0)))))
-    }
-
-    /// Reads what the ledger holds beyond the view's head. Gives back how many entries that were. Durable when it returns.
-    pub fn catch_up(&self, ledger_dir: &Path, ledger_head: Head) -> Result<u64, CatchUpError> {
-        self.prime(ledger_dir)?;
-        let from = EntryNumber(self.head()?.number.0 + 1);
-        let mut batch = CatchUp { view: self, waiting: Vec::with_capacity(CATCH_UP_BATCH), head: self.head()?, taken: 0 };
-        let mut failed = None;
-        if from <= ledger_head.number {
-            read::read_from(ledger_dir, from, &mut |kept| {
-                if kept.entry.number > ledger_head.number {
-                    return ControlFlow::Break(());
-                }
-                failed = batch.push(kept).err();
-                if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-        }
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        batch.flush()?;
-        let taken = batch.taken;
-        if self.head()? != ledger_head {
-            // The last entries are damaged in the ledger: they count, and nothing can be said of them.
-            self.take(&[], ledger_head)?;
-        }
-        if taken > 0 {
-            self.sync()?;
-        }
-        Ok(taken)
     }
 
     /// Everything written so far survives a power cut when this returns.
@@ -419,43 +353,6 @@ impl View {
     }
 }
 
-/// The view could not be brought up to the ledger.
-#[derive(Debug, thiserror::Error)]
-pub enum CatchUpError {
-    /// Because of the view.
-    #[error(transparent)]
-    View(#[from] ViewError),
-    /// Because of the ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
-
-struct CatchUp<'v> {
-    view: &'v View,
-    waiting: Vec<Kept>,
-    head: Head,
-    taken: u64,
-}
-
-impl CatchUp<'_> {
-    fn push(&mut self, kept: Kept) -> Result<(), ViewError> {
-        let pieces = if let Body::Piece(piece) = &kept.entry.body { piece.result_id } else { 0 };
-        self.head = Head { number: kept.entry.number, digest: kept.digest, pieces: self.head.pieces.max(pieces) };
-        self.waiting.push(kept);
-        if self.waiting.len() < CATCH_UP_BATCH { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> Result<(), ViewError> {
-        let entries: Vec<_> = self.waiting.iter().map(|kept| (&kept.entry, kept.place)).collect();
-        if !entries.is_empty() {
-            self.view.take(&entries, self.head)?;
-        }
-        self.taken += len64(entries.len());
-        self.waiting.clear();
-        Ok(())
-    }
-}
-
 /// True for a piece record that has its place in the view wherever it lies.
 pub const fn is_indexed(result_id: u64) -> bool {
     result_id % STRIDE == 1
@@ -464,36 +361,6 @@ pub const fn is_indexed(result_id: u64) -> bool {
 /// No record is further than this from the one `near` it.
 pub const fn is_near(result_id: u64, near: u64) -> bool {
     result_id - near < STRIDE
-}
-
-fn index_piece(batch: &mut sled::Batch, piece: &PieceRecord, place: Option<Location>) {
-    let id = piece.result_id.to_be_bytes();
-    if let Some(place) = place {
-        batch.insert(key(b"r", &[&id]), &place_bytes(place));
-    }
-    if piece.judgement.verdict != Verdict::Pass {
-        batch.insert(key(b"n", &[&id]), &[verdict_byte(piece.judgement.verdict)]);
-    }
-    if let Some(serial) = &piece.arrival.serial {
-        batch.insert(key(b"s", &[serial.as_bytes(), &[0], &id]), &[]);
-    }
-}
-
-/// The run that holds this piece. A new one begins where piece and record number do not both count on.
-fn index_run(batch: &mut sled::Batch, piece: &PieceRecord, run: Option<((u64, u32), u64)>) -> ((u64, u32), u64) {
-    let (id, number) = (piece.result_id, piece.arrival.piece.0);
-    if let Some((first, last)) = run
-        && id == last + 1
-        && number.checked_sub(first.1).map(u64::from) == id.checked_sub(first.0)
-    {
-        return (first, id);
-    }
-    if run.is_some_and(|(first, last)| id <= last && id >= first.0) {
-        // Taken in before: a view that catches up may see the last entries again.
-        return run.unwrap_or(((id, number), id));
-    }
-    batch.insert(key(b"p", &[&id.to_be_bytes()]), &number.to_be_bytes());
-    ((id, number), id)
 }
 
 fn verdict_byte(verdict: Verdict) -> u8 {

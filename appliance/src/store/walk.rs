@@ -6,6 +6,7 @@
 //! `acked` (the highest number that was ever acknowledged, see `ledger.rs`), and the `settled` number in every later frame.
 //! Everything else that does not fit is a [`Fault`].
 
+use super::ahead::Ahead;
 use super::segment::{self, Frame, FrameFault, HEADER_LEN, Header, HeaderFault, Kind, Location, Part};
 use serde::Serialize;
 use station::record::{Body, Entry, EntryNumber};
@@ -144,6 +145,9 @@ fn first_frame(path: &Path) -> Option<EntryNumber> {
 /// Called for every whole entry.
 pub type Visit<'v> = dyn FnMut(Entry, &Frame<'_>, Location) -> ControlFlow<()> + 'v;
 
+/// Reads the entry of a frame.
+type Read<'r> = dyn FnMut() -> Result<Entry, FrameFault> + 'r;
+
 /// Where a walk begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
@@ -253,6 +257,7 @@ impl Walker<'_> {
 
     fn parts(&mut self, path: &Path, file: SegmentFile, parts: &[Part<'_>], bounds: Bounds, visit: &mut Visit<'_>) -> ControlFlow<()> {
         let mut hole: Option<(u64, u64)> = None;
+        let mut entries = Ahead::new(parts);
         for (index, part) in parts.iter().enumerate() {
             match part {
                 Part::Hole { from, to } => {
@@ -267,7 +272,7 @@ impl Walker<'_> {
                     if bounds.limit.is_some_and(|limit| frame.number >= limit) {
                         break;
                     }
-                    self.frame(path, file, frame, hole.take(), visit)?;
+                    self.frame(path, file, (frame, &mut || entries.entry(index, frame)), hole.take(), visit)?;
                 }
             }
         }
@@ -298,7 +303,7 @@ impl Walker<'_> {
         &mut self,
         path: &Path,
         file: SegmentFile,
-        frame: &Frame<'_>,
+        (frame, entry): (&Frame<'_>, &mut Read<'_>),
         hole: Option<(u64, u64)>,
         visit: &mut Visit<'_>,
     ) -> ControlFlow<()> {
@@ -320,7 +325,7 @@ impl Walker<'_> {
         self.last = Some((number, Some(frame.digest)));
         self.found.end = range.1;
         (self.found.head.number, self.found.head.digest) = (frame.number, frame.digest);
-        let entry = match frame.entry() {
+        let entry = match entry() {
             Ok(entry) => entry,
             Err(fault) => {
                 let mend = if matches!(fault, FrameFault::Unreadable(_)) { "read it with the program that wrote it" } else { CHANGED };

@@ -112,7 +112,7 @@ fn rows_that_cannot_be_read_are_an_error_and_the_view_is_built_again() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     let pieces = filled(&store, 300);
-    store.shared.ask(|view| view.damage_a_block()).unwrap();
+    store.shared.ask(|view| view.spoil(b"c", |block| block.pop().is_some())).unwrap();
     let error = store.search(&Question::default()).unwrap_err();
     assert!(error.to_string().contains("not readable"), "{error}");
     drop(store);
@@ -265,4 +265,58 @@ fn pieces_are_found_by_what_they_were_made_of() {
     store.rebuild_view().unwrap();
     ask_all(&mut |question| store.search(question), "built again");
     assert_eq!(store.supplier_lots().unwrap().len(), 4);
+}
+
+/// Every key that follows from the ledger is held against it, and an index that grew over several starts is as one built anew.
+#[test]
+fn an_index_that_differs_from_the_ledger_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let count = u64::try_from(filled(&store, 300).len()).unwrap();
+    drop(store);
+    for round in 0..4_usize {
+        let (store, report) = open(dir.path());
+        assert_eq!(report.view, ViewReport::default());
+        let mut chain = Chain::after(&store.resume());
+        chain.results = store.pieces();
+        store.keep(&chain.pieces(1 + round * 50)).unwrap();
+        store.keep(&[chain.checkpoint(), chain.stop()]).unwrap();
+        drop(store);
+        let examined = examine::examine(dir.path()).unwrap();
+        assert_eq!((examined.index_left_out, examined.faults), (None, vec![]), "start {round}");
+    }
+    let (store, _) = open(dir.path());
+    assert!(store.pieces() > count);
+    let ledger = dir.path().join(LEDGER);
+    let differs = |store: &Store| store.shared.view().unwrap().differs(&ledger).unwrap();
+    let left_out = examine::examine(dir.path()).unwrap().index_left_out.unwrap();
+    assert!(left_out.contains("in use by process"), "{left_out}");
+    for letter in [b"r", b"p", b"s", b"n", b"c", b"w", b"k"] {
+        for takes_away in [true, false] {
+            assert_eq!(differs(&store), None);
+            store
+                .shared
+                .ask(|view| {
+                    view.spoil(letter, |value| {
+                        value.push(7);
+                        !takes_away
+                    })
+                })
+                .unwrap();
+            let told = differs(&store).unwrap();
+            assert!(told.contains(&format!("(key {})", char::from(letter[0]))), "{told}");
+            store.rebuild_view().unwrap();
+        }
+    }
+    // A key that no entry made.
+    store.shared.ask(|view| view.invent(b"s")).unwrap();
+    let told = differs(&store).unwrap();
+    assert!(told.contains("keys where the ledger makes"), "{told}");
+    drop(store);
+    // Whoever examines it makes sure that it is built again.
+    let faults = examine::examine(dir.path()).unwrap().faults;
+    assert!(faults.iter().any(|fault| fault.file.ends_with("view") && fault.what.contains("the index is wrong")), "{faults:?}");
+    let (store, report) = open(dir.path());
+    assert!(report.view.rebuilt.is_some(), "{report:?}");
+    assert_eq!(differs(&store), None);
 }

@@ -16,7 +16,7 @@ use crate::store::rows::{self, Block, Names, Row, Rows};
 use crate::store::segment::Location;
 use station::intake::MadeOf;
 use station::recipe::Recipe;
-use station::record::{Body, Entry, EntryNumber};
+use station::record::{Body, Entry, EntryNumber, PieceRecord};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -35,13 +35,48 @@ pub enum SearchError {
     View(#[from] ViewError),
 }
 
-/// What is to be written with the entries that were taken in.
-#[derive(Debug, Default)]
-pub(super) struct Written {
+/// Rows, and the keys that entries make of them.
+#[derive(Debug)]
+pub(super) struct RowKeys {
+    rows: Rows,
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Written {
+impl RowKeys {
+    pub(super) const fn new(rows: Rows) -> Self {
+        Self { rows, pairs: Vec::new() }
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry, place: Location) {
+        let names_before = self.rows.names.count();
+        match &entry.body {
+            Body::Started(started) => {
+                let block = self.rows.change(Arc::clone(&started.recipe));
+                self.block(block);
+                self.pairs.push((key(b"k", &[&entry.number.0.to_be_bytes()]), place_bytes(place).to_vec()));
+            }
+            Body::Piece(piece) => {
+                let made_of = self.rows.origin(piece);
+                self.origin(piece.result_id, made_of);
+                self.row(piece);
+            }
+            Body::Decided(record) => {
+                let overruled = self.rows.overruled(record);
+                self.overruled(overruled);
+            }
+            _ => {}
+        }
+        for number in names_before..self.rows.names.count() {
+            let short = u16::try_from(number).unwrap_or(u16::MAX);
+            self.pairs.push((key(b"w", &[&short.to_be_bytes()]), self.rows.names.to_bytes(number)));
+        }
+    }
+
+    fn row(&mut self, piece: &PieceRecord) {
+        let block = self.rows.take(piece);
+        self.block(block);
+    }
+
     fn block(&mut self, block: Option<Block>) {
         self.pairs.extend(block.map(|(first, bytes)| (key(b"c", &[&first.to_be_bytes()]), bytes)));
     }
@@ -57,40 +92,22 @@ impl Written {
         self.pairs.extend(pair);
     }
 
-    pub(super) fn pairs(self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        self.pairs.into_iter()
+    /// The keys made so far, once.
+    pub(super) fn take_pairs(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        std::mem::take(&mut self.pairs)
     }
 }
 
 impl View {
-    pub(super) fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
+    pub(super) fn rows(&self) -> MutexGuard<'_, Option<RowKeys>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows of entries, in ledger order; what it gives back belongs into the same write as the entries.
-    pub(super) fn take_rows(slot: &mut Option<Rows>, entries: &[(&Entry, Location)]) -> Written {
-        let mut written = Written::default();
-        let Some(rows) = slot.as_mut() else { return written };
-        let names_before = rows.names.count();
-        for (entry, place) in entries {
-            match &entry.body {
-                Body::Started(started) => {
-                    written.block(rows.change(Arc::clone(&started.recipe)));
-                    written.pairs.push((key(b"k", &[&entry.number.0.to_be_bytes()]), place_bytes(*place).to_vec()));
-                }
-                Body::Piece(piece) => {
-                    written.origin(piece.result_id, rows.origin(piece));
-                    written.block(rows.take(piece));
-                }
-                Body::Decided(record) => written.overruled(rows.overruled(record)),
-                _ => {}
-            }
-        }
-        for number in names_before..rows.names.count() {
-            let short = u16::try_from(number).unwrap_or(u16::MAX);
-            written.pairs.push((key(b"w", &[&short.to_be_bytes()]), rows.names.to_bytes(number)));
-        }
-        written
+    pub(super) fn take_rows(slot: &mut Option<RowKeys>, entries: &[(&Entry, Location)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Some(keys) = slot.as_mut() else { return Vec::new() };
+        entries.iter().for_each(|(entry, place)| keys.entry(entry, *place));
+        keys.take_pairs()
     }
 
     /// Reads what rows need to go on: names, the recipe in force, and the rows that no block holds.
@@ -103,9 +120,8 @@ impl View {
         let place = self.last_of(b"k")?.and_then(|(_, bytes)| place_at(&bytes, 0));
         let recipe = place.and_then(|place| read::read_at(ledger_dir, place).ok()).and_then(|(entry, _)| recipe_of(entry));
         let last = self.last_in_blocks()?;
-        let mut rows = Rows::after(last, names, recipe);
-        rows.origins = self.origins()?;
-        let mut full = Vec::new();
+        let mut keys = RowKeys::new(Rows::after(last, names, recipe));
+        keys.rows.origins = self.origins()?;
         if last < head.pieces {
             let from = self.entry_before(ledger_dir, last + 1)?;
             read::read_from(ledger_dir, from, &mut |kept| {
@@ -113,15 +129,14 @@ impl View {
                     return ControlFlow::Break(());
                 }
                 if let Body::Piece(piece) = &kept.entry.body {
-                    full.extend(rows.take(piece));
+                    keys.row(piece);
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        let mut written = Written::default();
-        full.into_iter().for_each(|block| written.block(Some(block)));
-        self.write("written", |batch| written.pairs().for_each(|(key, value)| batch.insert(key, value)))?;
-        *self.rows() = Some(rows);
+        let pairs = keys.take_pairs();
+        self.write("written", |batch| pairs.into_iter().for_each(|(key, value)| batch.insert(key, value)))?;
+        *self.rows() = Some(keys);
         Ok(())
     }
 
@@ -158,14 +173,14 @@ impl View {
 
     /// The question in the numbers of this view's names.
     pub fn sought(&self, question: &Question) -> Result<Sought, SearchError> {
-        let names = self.rows().as_ref().map(|rows| rows.names.clone()).unwrap_or_default();
+        let names = self.rows().as_ref().map(|keys| keys.rows.names.clone()).unwrap_or_default();
         let sought = question.in_numbers(&names, &self.known_origins(), |serial| self.with_serial(serial).map_err(SearchError::from))?;
         Ok(sought.knowing(self.overrules()?))
     }
 
     /// What records were made of.
     pub fn known_origins(&self) -> Origins {
-        self.rows().as_ref().map(|rows| rows.origins.clone()).unwrap_or_default()
+        self.rows().as_ref().map(|keys| keys.rows.origins.clone()).unwrap_or_default()
     }
 
     fn origins(&self) -> Result<Origins, ViewError> {
@@ -193,7 +208,7 @@ impl View {
     /// Shows the rows from record `last` down to `first`, newest first, until the visitor breaks off.
     pub fn each_row_back(&self, first: u64, last: u64, visit: &mut dyn FnMut(&Row) -> ControlFlow<()>) -> Result<(), ViewError> {
         let within = first..=last;
-        let waiting = self.rows().as_ref().map(|rows| rows.waiting().to_vec()).unwrap_or_default();
+        let waiting = self.rows().as_ref().map(|keys| keys.rows.waiting().to_vec()).unwrap_or_default();
         let beyond = waiting.first().map_or(u64::MAX, |row| row.result_id);
         for row in waiting.iter().rev().filter(|row| within.contains(&row.result_id)) {
             if visit(row).is_break() {
@@ -221,7 +236,7 @@ impl View {
     /// Shows every row, oldest first.
     pub fn each_row(&self, visit: &mut dyn FnMut(&Row)) -> Result<(), ViewError> {
         // The rows that wait are copied before the blocks are read: what a block took in meanwhile is not shown twice.
-        let waiting = self.rows().as_ref().map(|rows| rows.waiting().to_vec()).unwrap_or_default();
+        let waiting = self.rows().as_ref().map(|keys| keys.rows.waiting().to_vec()).unwrap_or_default();
         let beyond = waiting.first().map_or(u64::MAX, |row| row.result_id);
         self.each(b"c", &mut |key, block| {
             let first = be64(key, 1);
@@ -232,14 +247,6 @@ impl View {
         })?;
         waiting.iter().for_each(visit);
         Ok(())
-    }
-
-    /// Writes something else over a block, as a disk may.
-    #[cfg(test)]
-    pub fn damage_a_block(&self) -> Result<(), ViewError> {
-        let (key, mut block) = self.last_of(b"c")?.map(|(key, block)| (key.to_vec(), block.to_vec())).unwrap_or_default();
-        block.pop();
-        self.write("written", |batch| batch.insert(key, block))
     }
 
     fn unreadable(&self, first: u64) -> ViewError {
