@@ -6,7 +6,7 @@ use crate::inspection::{ClassId, Finding, Inspection, MissReason};
 use crate::reading::Reading;
 use crate::recipe::Recipe;
 use crate::rubric::Seen;
-use crate::rubric::scheme::VerdictBy;
+use crate::rubric::scheme::{Scheme, VerdictBy};
 use crate::verdict::{Judgement, Reason, Verdict};
 use std::collections::BTreeMap;
 
@@ -25,27 +25,32 @@ pub fn judge(recipe: &Recipe, inspection: &Inspection, readings: &[Reading]) -> 
         *best = best.max(finding.score);
     }
     let grade = recipe.rubric.grade(&Seen { recipe, inspection, readings });
-    let verdict = if passes(recipe, count, grade) { Verdict::Pass } else { Verdict::Reject };
+    let verdict = verdict(recipe, count, grade);
     if verdict == Verdict::Pass {
         return Judgement { verdict, reasons: Vec::new(), grade };
     }
-    let by_grade = by_grade(recipe, grade).then(|| Reason::Grade { grade, name: recipe.rubric.name(grade).into() });
+    let by_grade = decides(recipe).is_some_and(|scheme| !scheme.is_graded(grade));
+    let by_grade = by_grade.then(|| Reason::Grade { grade, name: recipe.rubric.name(grade).into() });
     let defects = by_class.into_iter().map(|(class, (count, score))| Reason::Defects { class, count, score });
     Judgement { verdict, reasons: defects.chain(by_grade).collect(), grade }
 }
 
-/// Whether a piece with so many defects and this grade passes: by the defects, unless the rubric says otherwise.
-fn passes(recipe: &Recipe, defects: u16, grade: u16) -> bool {
-    match recipe.rubric.scheme.as_ref().map(|scheme| scheme.verdict) {
-        None | Some(VerdictBy::Defects) => defects == 0,
-        Some(VerdictBy::Grade) => !by_grade(recipe, grade),
-        Some(VerdictBy::Both) => defects == 0 && !by_grade(recipe, grade),
+/// The verdict on a piece with so many defects and this grade: by the defects, unless the rubric says otherwise. Where the grade
+/// decides, a piece that the rubric cannot judge is one that nobody judged.
+fn verdict(recipe: &Recipe, defects: u16, grade: u16) -> Verdict {
+    let Some(scheme) = decides(recipe) else { return if defects == 0 { Verdict::Pass } else { Verdict::Reject } };
+    if (scheme.verdict == VerdictBy::Both && defects > 0) || grade == scheme.below_index() {
+        Verdict::Reject
+    } else if scheme.is_graded(grade) {
+        Verdict::Pass
+    } else {
+        Verdict::Hold
     }
 }
 
-/// True if the grade by itself rejects a piece.
-fn by_grade(recipe: &Recipe, grade: u16) -> bool {
-    recipe.rubric.scheme.as_ref().is_some_and(|scheme| scheme.verdict != VerdictBy::Defects && !scheme.is_graded(grade))
+/// The rubric document, if its grade has a say in the verdict.
+fn decides(recipe: &Recipe) -> Option<&Scheme> {
+    recipe.rubric.scheme.as_deref().filter(|scheme| scheme.verdict != VerdictBy::Defects)
 }
 
 /// By the recipe's own model, and by every camera that belongs to it.

@@ -41,7 +41,7 @@ use crate::recipe::Recipe;
 use crate::record::{Body, Entry, EntryNumber, GateRecord, Identity, KeySwitch, KeySwitchRecord, PieceRecord, Started};
 use crate::snapshot::{Phase, Snapshot};
 use crate::units::{Digest, EncoderCount, Timestamp};
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{Judgement, Reason, Verdict};
 use crate::view::View;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -297,7 +297,9 @@ impl Station {
         let recipe = Arc::clone(&self.setup.recipe);
         let judgement = self.memory.decisions.apply(&open.arrival, judgement);
         // An inspection that gave no verdict (wrong model, nonsense) is not evidence and does not enter the record.
-        let seen = seen.filter(|_| judgement.verdict != Verdict::Hold);
+        // One that the rubric could not grade is: whoever decides on the piece must see it.
+        let ungraded = judgement.reasons.iter().any(|reason| matches!(reason, Reason::Grade { .. }));
+        let seen = seen.filter(|_| judgement.verdict != Verdict::Hold || ungraded);
         let piece =
             Judged { arrival: &open.arrival, inspection: seen.map(|seen| &**seen), judgement: &judgement, readings: &open.readings };
         let (points, causes) = self.memory.note_piece(&recipe, &piece);

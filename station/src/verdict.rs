@@ -50,7 +50,7 @@ pub enum Reason {
         /// Best score, 0…1.
         score: f32,
     },
-    /// Its grade alone rejects it: it is below the grades of the rubric, or cannot be judged.
+    /// Its grade keeps it from passing: it is below the grades of the rubric (reject), or cannot be judged by it (hold).
     Grade {
         /// Index of the grade.
         grade: u16,

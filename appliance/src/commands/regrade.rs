@@ -56,6 +56,9 @@ fn of_text(told: &Regraded, title: &str) -> String {
         "{} that passed would be rejected, {} that were rejected would pass\n",
         told.pass_to_reject, told.reject_to_pass
     ));
+    if told.pass_to_hold + told.hold_to_pass > 0 {
+        text.push_str(&format!("{} that passed would be on hold, {} that were on hold would pass\n", told.pass_to_hold, told.hold_to_pass));
+    }
     if let Some(cost) = &told.cost {
         text.push_str(&format!("worth {:.2} instead of {:.2} {}: {:+.2}\n", cost.after, cost.before, cost.currency, cost.difference));
     }

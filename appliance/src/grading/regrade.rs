@@ -27,10 +27,14 @@ pub struct Regraded {
     pub not_inspected: u64,
     /// Places of the ledger that are damaged and were left out.
     pub damaged: u64,
-    /// Pieces that passed and would not.
+    /// Pieces that passed and would be rejected.
     pub pass_to_reject: u64,
+    /// Pieces that passed and could not be judged.
+    pub pass_to_hold: u64,
     /// Pieces that were rejected and would pass.
     pub reject_to_pass: u64,
+    /// Pieces that could not be judged and would pass.
+    pub hold_to_pass: u64,
     /// Names of the old grades, best first.
     pub old_grades: Vec<String>,
     /// Names of the new grades, best first.
@@ -150,7 +154,9 @@ pub fn regrade(question: &Question<'_>, progress: Progress<'_>) -> Result<Regrad
         let recalled = piece.judgement.reasons.iter().any(|reason| matches!(reason, Reason::Recalled { .. }));
         match (piece.judgement.verdict, judged.verdict) {
             (Verdict::Pass, Verdict::Reject) => told.pass_to_reject += 1,
+            (Verdict::Pass, Verdict::Hold) => told.pass_to_hold += 1,
             (Verdict::Reject, Verdict::Pass) if !recalled => told.reject_to_pass += 1,
+            (Verdict::Hold, Verdict::Pass) if !recalled => told.hold_to_pass += 1,
             _ => {}
         }
         let (old_name, new_name) = (old.rubric.name(before), rubric.name(after));

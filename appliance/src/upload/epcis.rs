@@ -25,7 +25,7 @@ pub use event::{
 use crate::upload::context::{Context, MappingError, Standing, digest_of, event_id, transformation_id};
 use crate::upload::measure::{Measure, measure};
 use crate::upload::uri;
-use station::inspection::{CameraView, Inspection, MissReason, ModelRef};
+use station::inspection::{CameraView, ClassId, Inspection, MissReason, ModelRef};
 use station::intake::SupplierLot;
 use station::judge::defects;
 use station::reading::{Quality, Reading};
@@ -33,6 +33,7 @@ use station::recipe::{Source, Spread};
 use station::record::{Body, ChartPoint, Entry, PieceRecord};
 use station::units::Digest;
 use station::verdict::{Reason, Verdict};
+use std::collections::BTreeMap;
 
 /// What stays with a piece of this verdict until a person unsets it.
 pub(crate) const fn lasting(verdict: Verdict) -> Option<Disposition> {
@@ -178,7 +179,7 @@ fn sensors(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Vec<
     let rules = uri::of_station(&context.identity, "rubric", &[&piece.rubric_version.to_string()]);
     let mut elements = Vec::new();
     if let Some(inspection) = &piece.inspection {
-        elements.push(looked(inspection, piece, context, seen_at.clone(), rules.clone()));
+        elements.push(looked(inspection, context, seen_at.clone(), rules.clone()));
         // The first element is the camera with the worst defect; each other camera of the frame set has one of its own.
         for (index, view) in inspection.views.iter().enumerate().filter(|(_, view)| view.camera != inspection.camera) {
             elements.push(looked_too(inspection, (index, view), context, seen_at.clone(), rules.clone()));
@@ -205,17 +206,16 @@ fn sensors(entry: &Entry, piece: &PieceRecord, context: &Context) -> Result<Vec<
     Ok(elements)
 }
 
-/// The camera's element: how many defects, in all and by class.
-fn looked(inspection: &Inspection, piece: &PieceRecord, context: &Context, time: String, rules: String) -> SensorElement {
-    let counts: Vec<(String, u16, f32)> = piece
-        .judgement
-        .reasons
-        .iter()
-        .filter_map(|reason| match reason {
-            Reason::Defects { class, count, score } => Some((context.class_name(*class), *count, *score)),
-            Reason::Grade { .. } | Reason::Missed(_) | Reason::MissedBy { .. } | Reason::Recalled { .. } => None,
-        })
-        .collect();
+/// The camera's element: how many defects, in all and by class. Where grades decide, a piece with defects may pass, and then they are no
+/// reasons: they are counted in what was seen.
+fn looked(inspection: &Inspection, context: &Context, time: String, rules: String) -> SensorElement {
+    let mut by_class = BTreeMap::<ClassId, (u16, f32)>::new();
+    for defect in defects(&context.recipe, inspection) {
+        let (count, best) = by_class.entry(defect.class).or_default();
+        (*count, *best) = (count.saturating_add(1), best.max(defect.score));
+    }
+    let counts: Vec<(String, u16, f32)> =
+        by_class.into_iter().map(|(class, (count, score))| (context.class_name(class), count, score)).collect();
     let total: u32 = counts.iter().map(|(_, count, _)| u32::from(*count)).sum();
     let mut sensor_report = vec![SensorReport {
         kind: "Count",
@@ -259,7 +259,10 @@ fn camera(name: &str, image: Digest, model: &ModelRef, context: &Context, time: 
 
 /// Nobody judged it: the station says so where a reader expects the camera.
 fn not_looked(piece: &PieceRecord, context: &Context, time: String, rules: String) -> SensorElement {
-    let missed = piece.judgement.reasons.iter().find_map(Reason::missed).map(MissReason::name);
+    let missed = piece.judgement.reasons.iter().find_map(|reason| match reason {
+        Reason::Grade { name, .. } => Some(&**name),
+        other => other.missed().map(MissReason::name),
+    });
     let report = SensorReport {
         kind: "jidoka:inspection",
         exception: Some("ERROR_CONDITION"),

@@ -125,9 +125,9 @@ pub struct SignOff {
 pub enum VerdictBy {
     /// A piece with a defect is rejected whatever its grade, any other passes.
     Defects,
-    /// A piece of one of the grades passes, defects or not; one below them, or that cannot be judged, is rejected.
+    /// A piece of one of the grades passes, defects or not; one below them is rejected, one that cannot be judged is a hold.
     Grade,
-    /// A piece with a defect is rejected, and so is one below the grades or that cannot be judged.
+    /// A piece with a defect is rejected, and so is one below the grades; one without that cannot be judged is a hold.
     Both,
 }
 

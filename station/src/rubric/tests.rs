@@ -325,11 +325,11 @@ fn the_grade_makes_the_verdict_where_the_rubric_says_so() {
         judge(&recipe, &inspection(findings), &readings)
     };
     let speck = || vec![finding(1, 0.9, 5.0, 5.0, 2.0)];
-    let (pass, reject) = (Verdict::Pass, Verdict::Reject);
+    let (pass, reject, hold) = (Verdict::Pass, Verdict::Reject, Verdict::Hold);
     for (by, clean_b, speck_a, clean_loss, unknown) in [
         (VerdictBy::Defects, pass, reject, pass, pass),
-        (VerdictBy::Grade, pass, pass, reject, reject),
-        (VerdictBy::Both, pass, reject, reject, reject),
+        (VerdictBy::Grade, pass, pass, reject, hold),
+        (VerdictBy::Both, pass, reject, reject, hold),
     ] {
         assert_eq!(judged(by, vec![], Some(0.15)).verdict, clean_b, "{by:?}");
         assert_eq!(judged(by, speck(), Some(0.1)).verdict, speck_a, "{by:?}");
@@ -338,6 +338,8 @@ fn the_grade_makes_the_verdict_where_the_rubric_says_so() {
     }
     assert_eq!(judged(VerdictBy::Grade, vec![], None).reasons, [Reason::Grade { grade: 4, name: CANNOT_JUDGE.into() }]);
     assert_eq!(judged(VerdictBy::Grade, speck(), Some(0.1)).reasons, []);
+    assert_eq!(judged(VerdictBy::Both, speck(), None).verdict, Verdict::Reject);
+    assert_eq!(judged(VerdictBy::Grade, speck(), Some(0.5)).verdict, Verdict::Reject);
 }
 
 #[test]

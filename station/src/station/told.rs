@@ -6,6 +6,7 @@ use crate::line::PieceResult;
 use crate::reading::Quality;
 use crate::recipe::{PayloadValue, Recipe};
 use crate::record::PieceRecord;
+use crate::verdict::Verdict;
 use std::sync::Arc;
 
 /// The result of a piece record, as the PLC was told.
@@ -17,7 +18,8 @@ pub(super) fn result_of(recipe: &Recipe, record: &PieceRecord) -> PieceResult {
         encoder: record.arrival.encoder,
         verdict: record.judgement.verdict,
         golden: record.arrival.golden,
-        grade: record.judgement.grade,
+        // To a PLC a piece that nobody judged has no grade.
+        grade: if record.judgement.verdict == Verdict::Hold { 0 } else { record.judgement.grade },
         top_class: best.map(|finding| finding.class),
         defects: u16::try_from(found.len()).unwrap_or(u16::MAX),
         score: best.map_or(0, |finding| score_in_ten_thousandths(finding.score)),
