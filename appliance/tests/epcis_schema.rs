@@ -22,7 +22,7 @@ use station::reading::{Quality, Reading};
 use station::recipe::{Source, Spread};
 use station::record::PieceRecord;
 use station::units::{Digest, Timestamp};
-use station::verdict::Verdict;
+use station::verdict::{Judgement, Reason, Verdict};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use web_ui::endpoint::{Ask, Endpoint};
@@ -262,6 +262,13 @@ fn a_hold_cannot_be_read_as_conformant_and_a_pass_needs_an_inspection() {
     assert_eq!((&hold["jidoka:judged"], &hold["jidoka:verdict"], hold.get("jidoka:grade")), (&json!(false), &json!("hold"), None));
     assert_eq!(hold["sensorElementList"][0]["sensorReport"][0]["exception"], "ERROR_CONDITION");
     assert!(!hold.to_string().contains("\"conformant\""));
+    let mut ungraded = piece(2, Verdict::Reject);
+    ungraded.judgement =
+        Judgement { verdict: Verdict::Hold, reasons: vec![Reason::Grade { grade: 5, name: "cannot judge".into() }], grade: 5 };
+    let ungraded = told(ungraded);
+    let seen = &ungraded["sensorElementList"];
+    assert_eq!((&seen[0]["sensorReport"][0]["value"], &seen[1]["sensorReport"][0]["stringValue"]), (&json!(2.0), &json!("cannot judge")));
+    assert_eq!((&ungraded["jidoka:judged"], ungraded.get("jidoka:grade")), (&json!(false), None));
     let mut unseen = piece(1, Verdict::Pass);
     unseen.inspection = None;
     let unseen = told(unseen);

@@ -4,7 +4,7 @@
 #![allow(dead_code, missing_docs, reason = "each test that includes this uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use station::inspection::{ClassId, Inspection, MissReason, ModelRef, StageMicros};
+use station::inspection::{ClassId, Finding, Inspection, MissReason, ModelRef, PixelBox, StageMicros};
 use station::piece::{Arrival, PieceId};
 use station::policy::{PlcAcknowledge, RecalledSeen, StopPolicy};
 use station::reading::{Quality, Reading};
@@ -82,6 +82,11 @@ pub fn reading(tag: &str, value: f64, unit: &str, quality: Quality, at: Timestam
     Reading { tag: tag.into(), value, unit: unit.into(), quality, sampled_at: at, text: None }
 }
 
+fn short(score: f32) -> Finding {
+    let bounds = PixelBox { x1: 10.0, y1: 10.0, x2: 30.0, y2: 20.0 };
+    Finding { camera: 0, class: ClassId(2), score, bounds, area_mm2: None }
+}
+
 /// Piece number `result_id` with this verdict, one piece a second from noon on.
 pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
     let number = u32::try_from(result_id).unwrap();
@@ -101,7 +106,7 @@ pub fn piece(result_id: u64, verdict: Verdict) -> PieceRecord {
         width: 640,
         height: 640,
         model: model(),
-        findings: vec![],
+        findings: if verdict == Verdict::Reject { vec![short(0.93), short(0.91)] } else { vec![] },
         measurements: vec![],
         micros: StageMicros::default(),
         views: Vec::new(),

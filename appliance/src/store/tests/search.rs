@@ -209,6 +209,9 @@ fn answers_follow_what_people_overrule() {
     ask_all(&mut |question| store.search(question).unwrap(), "after a restart");
     store.rebuild_view().unwrap();
     ask_all(&mut |question| store.search(question).unwrap(), "built again");
+    assert_eq!(store.shared.view().unwrap().differs(&dir.path().join(LEDGER)).unwrap(), None);
+    store.shared.ask(|view| view.spoil(b"v", |by| by.pop().is_some())).unwrap();
+    assert!(store.shared.view().unwrap().differs(&dir.path().join(LEDGER)).unwrap().is_some());
 }
 
 /// Pieces are found by the supplier lots that they were made of, from every view, and what no record has is refused by its name.

@@ -185,7 +185,7 @@ impl View {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        check.rewritten()?;
+        check.compare_rewritten()?;
         if found.fault_count > 0 || check.wrong.is_some() {
             return Ok(check.wrong.filter(|_| found.fault_count == 0));
         }
@@ -273,15 +273,29 @@ impl<'v> Check<'v> {
         self.rows.entry(&kept.entry, kept.place);
         made.extend(self.rows.take_pairs());
         for (key, value) in made {
-            if self.view.get(&key)?.is_some_and(|is| is == value) {
-                self.fits += 1;
+            if key.first() == Some(&REWRITTEN) {
+                self.rewritten.insert(key, (kept.entry.number, value));
             } else {
-                let letter = key.first().copied().map_or('?', char::from);
-                self.wrong
-                    .get_or_insert(format!("what it says of entry {} (key {letter}) is not what the ledger says", kept.entry.number.0));
+                self.compare(&key, &value, kept.entry.number)?;
             }
         }
         self.last = Some((kept.entry.number, kept.digest));
+        Ok(())
+    }
+
+    /// After the last entry.
+    fn compare_rewritten(&mut self) -> Result<(), ViewError> {
+        let rewritten = std::mem::take(&mut self.rewritten);
+        rewritten.into_iter().try_for_each(|(key, (entry, value))| self.compare(&key, &value, entry))
+    }
+
+    fn compare(&mut self, key: &[u8], value: &[u8], entry: EntryNumber) -> Result<(), ViewError> {
+        if self.view.get(key)?.is_some_and(|is| is == value) {
+            self.fits += 1;
+        } else {
+            let letter = key.first().copied().map_or('?', char::from);
+            self.wrong.get_or_insert(format!("what it says of entry {} (key {letter}) is not what the ledger says", entry.0));
+        }
         Ok(())
     }
 }
