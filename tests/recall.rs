@@ -32,6 +32,8 @@ fn what_is_asked_is_found_and_a_recall_holds_everything_about_it() {
     assert_eq!((&answer["found"], &answer["searched"]), (&rejected.into(), &80.into()));
     let records = answer["records"].as_array().unwrap();
     assert!(records.iter().all(|record| record["body"]["piece"]["judgement"]["verdict"] == "reject"), "{answer}");
+    let kept = |record: &Value| record["pictures"].as_array().is_some_and(|all| all.iter().any(|one| one["state"] == "kept"));
+    assert!(records.iter().any(kept), "a rejected piece has its picture: {answer}");
     let output = run(&["query", "--data", &data, "--verdict", "reject", "--reading", "oven_zone_1=..-300"]);
     assert!(said(&output).starts_with("0 of 80 piece records"), "{}", said(&output));
 

@@ -295,10 +295,10 @@ impl Arrangement {
         // A peer's verdict is one coil; here it is the status block, without values of the recipe besides.
         set("[[recipe.payload]]\nname = \"record\"\nregister = 64\nkind = \"u32\"\nvalue = \"record\"\n", String::new())?;
         // No pictures: the others keep none.
-        set("reject = { days = 365 }", "keep = []".to_owned())?;
-        set("hold = { days = 365 }", String::new())?;
+        set("reject = { days = 365, bytes_max = 1_000_000_000 }", "keep = []".to_owned())?;
+        set("hold = { days = 365, bytes_max = 200_000_000 }", String::new())?;
         set("overruled = { days = 1825 }", String::new())?;
-        set("low_confidence = { margin = 0.1, days = 90, bytes_max = 500_000_000 }", String::new())?;
+        set("low_confidence = { margin = 0.1, days = 90, bytes_max = 400_000_000 }", String::new())?;
         set("sampled_pass = { every = 200, days = 30, bytes_max = 200_000_000 }", String::new())?;
         set("\npng = \"/var/lib/jidoka/panel.png\"", String::new())?;
         set("# [realtime]\n# priority = 20\n# lock_memory = true", "[realtime]\npriority = 20\nlock_memory = true".to_owned())?;

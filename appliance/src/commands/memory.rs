@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::config::seal::{self, Seal};
 use crate::doctor::Finding;
 use crate::pipeline::see::chain;
-use crate::store::examine::examine;
+use crate::store::examine::{Examined, examine};
 use crate::store::walk::Fault;
 use std::path::Path;
 
@@ -51,8 +51,10 @@ fn store(data: &Path) -> Vec<Finding> {
     }
     if findings.is_empty() {
         let index = examined.index_left_out.map_or_else(String::new, |why| format!("; the index was left out: {why}"));
-        let detail =
-            format!("{} entries, signed up to {}, {} pictures: all whole{index}", examined.entries, examined.signed_up_to, examined.images);
+        let gone: Vec<String> = examined.images_removed.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let gone = if gone.is_empty() { String::new() } else { format!("; retention removed others ({})", gone.join(", ")) };
+        let Examined { entries, signed_up_to, images, .. } = examined;
+        let detail = format!("{entries} entries, signed up to {signed_up_to}, {images} pictures: all whole{gone}{index}");
         findings.push(Finding::ok(WHAT, detail));
     }
     findings

@@ -9,9 +9,9 @@
 use crate::clock::Clock;
 use crate::pipeline::WAITING;
 use crate::pipeline::see::chain;
-use crate::store::images::Images;
 use crate::store::images::policy::{Class, Retention};
 use crate::store::images::shelf::Tag;
+use crate::store::images::{ImageError, Images};
 use crossbeam::channel::{Receiver, never, select};
 use station::inspection::Inspection;
 use station::judge::glance;
@@ -20,7 +20,7 @@ use station::recipe::Recipe;
 use station::record::{Body, Entry};
 use station::verdict::Verdict;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vision_models::frame::Frame;
 use web_ui::Picture;
@@ -60,6 +60,8 @@ pub struct Gallery {
     pub images: Arc<Images>,
     /// Pictures that could not be kept.
     pub lost: AtomicU64,
+    /// True once a picture was not kept because others are worth more.
+    crowded: AtomicBool,
 }
 
 /// The latest frame that people may see, and the picture of it once somebody has asked.
@@ -77,7 +79,15 @@ impl Gallery {
     /// A gallery over a picture store; makes frames for the page only if there is one.
     #[must_use]
     pub fn new(images: Arc<Images>, for_page: bool, clock: Clock) -> Self {
-        Self { latest: Mutex::default(), making: Mutex::default(), for_page, clock, images, lost: AtomicU64::new(0) }
+        Self {
+            latest: Mutex::default(),
+            making: Mutex::default(),
+            for_page,
+            clock,
+            images,
+            lost: AtomicU64::new(0),
+            crowded: AtomicBool::new(false),
+        }
     }
 
     /// The latest frame for the page. Its JPEG is made when it is asked for, in the asking thread and not more often than people
@@ -180,10 +190,20 @@ impl Gallery {
             Ok(jpeg) => jpeg,
             Err(error) => return tracing::warn!(%piece, error = %chain(&error), "no picture was made"),
         };
-        if let Err(error) = self.images.put(looked.frame.digest(), &jpeg, tag, self.clock.now())
-            && self.lost.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::error!(%piece, error = %chain(&error), "a picture could not be kept; further ones are only counted");
+        match self.images.put(looked.frame.digest(), &jpeg, tag, self.clock.now()) {
+            Ok(()) => {}
+            // As the settings say: the room is full of what is worth more. Only what a hold crowds out is lost.
+            Err(error @ ImageError::NoRoom { held: 0, .. }) => {
+                if !self.crowded.swap(true, Ordering::Relaxed) {
+                    let mend = "give the classes that go after it a bytes_max under [images], or raise keep_bytes_max";
+                    tracing::warn!(%piece, error = %chain(&error), mend, "a picture was not kept; further ones are not told");
+                }
+            }
+            Err(error) => {
+                if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!(%piece, error = %chain(&error), "a picture could not be kept; further ones are only counted");
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! the index is looked at. Of the index a copy is opened, since its engine writes when it opens, and every key of it is held against
 //! the ledger.
 
+use super::images::policy::Reason;
 use super::verify::verify;
 use super::view::{Standing, View};
 use super::walk::Fault;
@@ -24,6 +25,8 @@ pub struct Examined {
     pub images: u64,
     /// Why the index was not looked at, if it was not: the station runs, or there is none.
     pub index_left_out: Option<String>,
+    /// Pictures that retention has removed, by reason.
+    pub images_removed: BTreeMap<Reason, u64>,
     /// What does not fit; of very many the first hundred of each kind.
     pub faults: Vec<Fault>,
 }
@@ -57,7 +60,7 @@ pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
         Err(why) => Some(why),
     };
     let signed_up_to = verified.signed.map_or(0, |signed| signed.up_to);
-    Ok(Examined { entries: verified.entries, signed_up_to, images: pictures.whole, index_left_out, faults })
+    Ok(Examined { entries: verified.entries, signed_up_to, images: pictures.whole, images_removed: pictures.removed, index_left_out, faults })
 }
 
 /// Somebody has the store open for writing.

@@ -3,6 +3,7 @@
 //! Invariant: read only, and right also beside a station that keeps and removes pictures meanwhile: a picture counts as missing
 //! only if the register still wants it after its file was looked for, and as unknown only where no station runs.
 
+use super::policy::Reason;
 use super::register::{REGISTER, WIDTH, Word, read_lines};
 use super::{digest_of, len64, list, whole};
 use crate::store::walk::Fault;
@@ -20,6 +21,8 @@ const DAMAGED_MAX: usize = 100;
 pub struct Pictures {
     /// Whole ones.
     pub whole: u64,
+    /// Removed by retention, by reason, since the register began.
+    pub removed: BTreeMap<Reason, u64>,
     /// What does not fit; of very many the first hundred of each kind.
     pub faults: Vec<Fault>,
 }
@@ -51,10 +54,10 @@ pub fn examine(dir: &Path, is_running: bool) -> Pictures {
         }
         return out;
     }
-    let wanted = wanted(&path, &mut out.faults);
+    let wanted = wanted(&path, &mut out.faults, &mut out.removed);
     let gone: Vec<Digest> = wanted.keys().filter(|digest| !files.contains_key(*digest)).copied().collect();
     // What was removed meanwhile is let go in the register by now.
-    let still = if gone.is_empty() { BTreeMap::new() } else { self::wanted(&path, &mut Vec::new()) };
+    let still = if gone.is_empty() { BTreeMap::new() } else { self::wanted(&path, &mut Vec::new(), &mut BTreeMap::new()) };
     for digest in gone.into_iter().filter(|digest| still.contains_key(digest)).take(DAMAGED_MAX) {
         let name = digest.to_string();
         let picture = dir.join(&name[..2]).join(format!("{name}.jpg"));
@@ -62,7 +65,8 @@ pub fn examine(dir: &Path, is_running: bool) -> Pictures {
         if !picture.exists() {
             let record = still.get(&digest).copied().unwrap_or(0);
             let what = format!("the picture of piece record {record} is missing, and no retention removed it");
-            out.faults.push(fault(&picture, 0, 0, &what, "copy it back from a backup; its record is not affected"));
+            let mend = "copy it back from a backup; its record is not affected (where the end of the register was lost, that may have said that retention removed it)";
+            out.faults.push(fault(&picture, 0, 0, &what, mend));
         }
     }
     let strangers: Vec<&PathBuf> = files.iter().filter(|(digest, _)| !wanted.contains_key(*digest)).map(|(_, path)| path).collect();
@@ -76,7 +80,7 @@ pub fn examine(dir: &Path, is_running: bool) -> Pictures {
 }
 
 /// The pictures that a record wants by the register, each with the last one.
-fn wanted(path: &Path, faults: &mut Vec<Fault>) -> BTreeMap<Digest, u64> {
+fn wanted(path: &Path, faults: &mut Vec<Fault>, removed: &mut BTreeMap<Reason, u64>) -> BTreeMap<Digest, u64> {
     let mut wants: BTreeMap<Digest, BTreeSet<u64>> = BTreeMap::new();
     let mut damaged = 0;
     let read = read_lines(path, &mut |at, line| match line {
@@ -90,6 +94,7 @@ fn wanted(path: &Path, faults: &mut Vec<Fault>) -> BTreeMap<Digest, u64> {
                 records.remove(&line.record);
                 if records.is_empty() {
                     wants.remove(&line.digest);
+                    line.reason.into_iter().for_each(|reason| *removed.entry(reason).or_default() += 1);
                 }
             }
         }
