@@ -60,7 +60,14 @@ pub fn examine(dir: &Path) -> Result<Examined, StoreError> {
         Err(why) => Some(why),
     };
     let signed_up_to = verified.signed.map_or(0, |signed| signed.up_to);
-    Ok(Examined { entries: verified.entries, signed_up_to, images: pictures.whole, images_removed: pictures.removed, index_left_out, faults })
+    Ok(Examined {
+        entries: verified.entries,
+        signed_up_to,
+        images: pictures.whole,
+        images_removed: pictures.removed,
+        index_left_out,
+        faults,
+    })
 }
 
 /// Somebody has the store open for writing.

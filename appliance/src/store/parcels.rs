@@ -332,7 +332,8 @@ fn mark_path(dir: &Path, backend: &str) -> PathBuf {
 fn read_mark(path: &Path) -> Option<Standing> {
     let text = std::fs::read_to_string(path).ok()?;
     let (crc, json) = text.split_once('\n')?;
-    if u32::from_str_radix(crc, 16) != Ok(crc32c::crc32c(json.as_bytes())) {
+    // As it was written: a digit in upper case is a flipped bit too.
+    if crc != format!("{:08x}", crc32c::crc32c(json.as_bytes())) {
         return None;
     }
     let Mark { cursor, delivered, ahead, quarantined, decided, again } = serde_json::from_str(json).ok()?;
