@@ -168,7 +168,7 @@ impl Scan {
                 found.take(row);
             }
         };
-        for (first, bytes) in &blocks {
+        for Block { first, rows: bytes, .. } in &blocks {
             rows::read_block(*first, bytes, &mut look).unwrap_or_default();
         }
         rows.waiting().iter().for_each(&mut look);

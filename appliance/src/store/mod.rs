@@ -457,7 +457,9 @@ impl Store {
 
     /// Every piece record with this serial, oldest first.
     pub fn find(&self, serial: &str) -> Result<Vec<Entry>, StoreError> {
-        self.entries(&self.shared.ask(|view| view.with_serial(serial))?)
+        let mut found = self.entries(&self.shared.ask(|view| view.with_serial(serial))?)?;
+        found.retain(|entry| matches!(&entry.body, Body::Piece(piece) if piece.arrival.serial.as_deref() == Some(serial)));
+        Ok(found)
     }
 
     /// Every piece record of this PLC piece number, oldest first (a PLC may count from the start again).

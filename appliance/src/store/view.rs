@@ -12,7 +12,7 @@
 //! only every 32nd piece record has its place here, piece numbers are kept as runs, and a pass is a record not told to be otherwise.
 //!
 //! Keys (numbers big-endian, so that order is order): `h` head · `f` format · `r` result_id → place, for every 32nd and the
-//! first in a segment · `p` result_id → PLC piece number, where that does not simply count on · `s` serial, 0, result_id ·
+//! first in a segment · `p` result_id → PLC piece number, where that does not simply count on ·
 //! `n` result_id → verdict, unless it is a pass · `oc` backend → standing · `oa` backend, 0, result_id: settled out of
 //! order · `oq` backend, 0, result_id → the backend's words · `og` backend, 0, result_id: released from quarantine ·
 //! `d` decision_id → place · `x` result_id, decision_id: a decision about that one piece. In `oa`, `oq` and `og` a decision has
@@ -103,7 +103,7 @@ impl std::fmt::Debug for View {
 /// Looks at a key and its value; what it says is wrong with them.
 type Look<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'v;
 
-const FORMAT: [u8; 2] = [0, 5];
+const FORMAT: [u8; 2] = [0, 6];
 const CACHE_BYTES: u64 = 16 << 20;
 const ATTEMPTS_MAX: u32 = 2;
 /// Every piece record whose number leaves the rest 1 has its place in the view.
@@ -219,11 +219,6 @@ impl View {
     /// The decisions about one piece, oldest first.
     pub fn decisions_about(&self, result_id: u64) -> Result<Vec<u64>, ViewError> {
         self.result_ids(&key(b"x", &[&result_id.to_be_bytes()]), usize::MAX)
-    }
-
-    /// The piece records with this serial, oldest first.
-    pub fn with_serial(&self, serial: &str) -> Result<Vec<u64>, ViewError> {
-        self.result_ids(&key(b"s", &[serial.as_bytes(), &[0]]), usize::MAX)
     }
 
     /// The piece records of this PLC piece number, oldest first (a PLC may count from the start again).

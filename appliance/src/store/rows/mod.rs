@@ -12,6 +12,7 @@ mod bytes;
 pub mod origin;
 pub mod overruled;
 pub mod question;
+pub mod serials;
 
 use origin::Origins;
 use overruled::Overruled;
@@ -178,20 +179,30 @@ pub struct Rows {
     /// The names.
     pub names: Names,
     waiting: Vec<Row>,
+    /// Number and fingerprint of the serial of every record that waits.
+    serials: Vec<(u64, u64)>,
     /// The last record that was taken in.
     last: u64,
     /// What records were made of.
     pub origins: Origins,
 }
 
-/// A block on its way into the view: the number of its first record, and its bytes.
-pub type Block = (u64, Vec<u8>);
+/// A block on its way into the view.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Number of its first record.
+    pub first: u64,
+    /// Its rows.
+    pub rows: Vec<u8>,
+    /// The serials of its records.
+    pub serials: Vec<u8>,
+}
 
 impl Rows {
     /// Rows that go on after record `last`.
     #[must_use]
     pub fn after(last: u64, names: Names, recipe: Option<Arc<Recipe>>) -> Self {
-        Self { recipe, names, waiting: Vec::new(), last, origins: Origins::new() }
+        Self { recipe, names, waiting: Vec::new(), serials: Vec::new(), last, origins: Origins::new() }
     }
 
     /// Takes a record in. Gives back a block that is full.
@@ -205,6 +216,7 @@ impl Rows {
         self.last = piece.result_id;
         let row = Row::of(piece, self.recipe.as_deref(), &mut self.names);
         self.waiting.push(row);
+        self.serials.push((piece.result_id, serials::fingerprint(piece.arrival.serial.as_deref())));
         full
     }
 
@@ -229,9 +241,15 @@ impl Rows {
     }
 
     fn close(&mut self) -> Option<Block> {
-        let block = bytes::encode(&self.waiting);
+        let block = bytes::encode(&self.waiting).map(|(first, rows)| Block { first, rows, serials: serials::encode(first, &self.serials) });
         self.waiting.clear();
+        self.serials.clear();
         block
+    }
+
+    /// Records that no block holds and whose serial has this fingerprint.
+    pub fn waiting_with(&self, fingerprint: u64) -> impl Iterator<Item = u64> {
+        self.serials.iter().filter(move |(_, its)| *its == fingerprint).map(|(result_id, _)| *result_id)
     }
 
     /// The rows that no block holds.

@@ -75,9 +75,6 @@ impl Keys {
         if piece.judgement.verdict != Verdict::Pass {
             put(key(b"n", &[&id]), vec![verdict_byte(piece.judgement.verdict)]);
         }
-        if let Some(serial) = &piece.arrival.serial {
-            put(key(b"s", &[serial.as_bytes(), &[0], &id]), Vec::new());
-        }
         self.run = Some(run_of(piece, self.run, put));
     }
 }

@@ -3,7 +3,7 @@
 //! Rows wait in memory until a block of them is full. After a start those that no block holds are read from the ledger again:
 //! some sixty records at most.
 //!
-//! Keys: `c` first record of a block → the block · `v` result_id → verdict and grade by which it was overruled · `l` result_id → the supplier
+//! Keys: `c` first record of a block → the block · `s` first record of a block → its serials (rows/serials.rs) · `v` result_id → verdict and grade by which it was overruled · `l` result_id → the supplier
 //! lots in use from that record on · `w` number → a name · `k` entry number → place of an entry with a recipe that was in
 //! force from there on.
 
@@ -12,11 +12,12 @@ use crate::store::read;
 use crate::store::rows::origin::Origins;
 use crate::store::rows::overruled::{self, Overruled, Overrules};
 use crate::store::rows::question::{Question, Sought, Unknown};
-use crate::store::rows::{self, Block, Names, Row, Rows};
+use crate::store::rows::{self, Block, Names, Row, Rows, serials};
 use crate::store::segment::Location;
 use station::intake::MadeOf;
 use station::recipe::Recipe;
 use station::record::{Body, Entry, EntryNumber, PieceRecord};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -78,7 +79,9 @@ impl RowKeys {
     }
 
     fn block(&mut self, block: Option<Block>) {
-        self.pairs.extend(block.map(|(first, bytes)| (key(b"c", &[&first.to_be_bytes()]), bytes)));
+        let Some(Block { first, rows, serials }) = block else { return };
+        let first = first.to_be_bytes();
+        self.pairs.extend([(key(b"c", &[&first]), rows), (key(b"s", &[&first]), serials)]);
     }
 
     fn overruled(&mut self, overruled: Option<(u64, Overruled)>) {
@@ -159,6 +162,21 @@ impl View {
             }
         }
         Ok(EntryNumber(1))
+    }
+
+    /// The piece records with this serial, oldest first.
+    pub fn with_serial(&self, serial: &str) -> Result<Vec<u64>, ViewError> {
+        let wanted = serials::fingerprint(Some(serial));
+        // Those that wait first: what a block takes in meanwhile is found twice, not missed.
+        let mut found: BTreeSet<u64> = self.rows().iter().flat_map(|keys| keys.rows.waiting_with(wanted)).collect();
+        self.each(b"s", &mut |key, block| {
+            let first = be64(key, 1);
+            let whole = serials::find(first, block, wanted, |id| {
+                found.insert(id);
+            });
+            whole.ok_or_else(|| format!("its serials from record {first} on are not readable"))
+        })?;
+        Ok(found.into_iter().collect())
     }
 
     /// Where the entries lie with which the station started, oldest first.
