@@ -297,6 +297,7 @@ impl Arrangement {
         // No pictures: the others keep none.
         set("reject = { days = 365, bytes_max = 1_000_000_000 }", "keep = []".to_owned())?;
         set("hold = { days = 365, bytes_max = 200_000_000 }", String::new())?;
+        set("golden = { days = 1825, bytes_max = 100_000_000 }", String::new())?;
         set("overruled = { days = 1825 }", String::new())?;
         set("low_confidence = { margin = 0.1, days = 90, bytes_max = 400_000_000 }", String::new())?;
         set("sampled_pass = { every = 200, days = 30, bytes_max = 200_000_000 }", String::new())?;

@@ -64,7 +64,7 @@ fn the_sample_is_valid_and_says_what_it_seems_to_say() {
     assert_eq!(settings.page.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.backends.iter().map(|backend| backend.name).collect::<Vec<_>>(), [BackendName::Traceability, BackendName::Grading]);
     let kept = |class| settings.images.of(class).kept;
-    assert_eq!(Class::ALL.map(kept), [true, false, true, true, true, true]);
+    assert_eq!(Class::ALL.map(kept), [true, false, true, true, true, true, true]);
     assert_eq!((settings.images.sampled_every, settings.images.of(Class::Reject).days), (200, Some(365)));
     assert_eq!(settings.panel.as_ref().map(|panel| panel.language), Some(Language::En));
 }

@@ -18,7 +18,7 @@ fn problems(images: &str) -> Vec<String> {
 fn settings_of_before_there_were_classes_go_on_being_read() {
     let settings = parse(&with("keep_bytes_max = 2_000_000\nkeep = [\"reject\", \"hold\"]")).expect("valid");
     let kept = Class::ALL.map(|class| settings.images.of(class));
-    assert_eq!(kept.map(|limits| limits.kept), [false, false, false, true, true, false]);
+    assert_eq!(kept.map(|limits| limits.kept), [false, false, false, true, true, false, false]);
     assert!(kept.iter().all(|limits| limits.days.is_none() && limits.bytes_max.is_none()));
     assert_eq!((settings.images.bytes_max, settings.images.free_bytes_min), (2_000_000, None));
     assert!(!parse(&with("keep_bytes_max = 2_000_000\nkeep = []")).expect("valid").images.of(Class::Reject).kept);

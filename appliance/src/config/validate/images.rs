@@ -15,7 +15,7 @@ pub(super) fn settings(section: &Section<'_>) -> Option<Retention> {
     let bytes_max = section.whole("keep_bytes_max", BYTES_LEAST..=i64::MAX).map(i64::unsigned_abs);
     let free_bytes_min = section.optional_whole("free_bytes_min", 0..=i64::MAX).map(|bytes| bytes.map(i64::unsigned_abs));
     let complaint_days = section.whole_or("complaint_days", 1..=DAYS_MAX, COMPLAINT_DAYS);
-    let mut kept = Retention { classes: [ClassLimits::default(); 6], ..Retention::within(bytes_max.unwrap_or(u64::MAX)) };
+    let mut kept = Retention { classes: [ClassLimits::default(); 7], ..Retention::within(bytes_max.unwrap_or(u64::MAX)) };
     let (mut is_whole, mut named) = (true, None);
     for class in Class::ALL {
         if let Some(own) = section.optional_section(class.name()) {

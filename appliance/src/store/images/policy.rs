@@ -23,13 +23,16 @@ pub enum Class {
     Reject,
     /// A piece without a verdict.
     Hold,
+    /// A challenge piece: what shows that the station finds the defect that it must find.
+    Golden,
     /// A person has overruled the verdict.
     Overruled,
 }
 
 impl Class {
     /// Every class, in the order of sacrifice.
-    pub const ALL: [Self; 6] = [Self::SampledPass, Self::Pass, Self::LowConfidence, Self::Reject, Self::Hold, Self::Overruled];
+    pub const ALL: [Self; 7] =
+        [Self::SampledPass, Self::Pass, Self::LowConfidence, Self::Reject, Self::Hold, Self::Golden, Self::Overruled];
 
     /// The name as written in settings, the register and metrics.
     #[must_use]
@@ -40,6 +43,7 @@ impl Class {
             Self::LowConfidence => "low_confidence",
             Self::Reject => "reject",
             Self::Hold => "hold",
+            Self::Golden => "golden",
             Self::Overruled => "overruled",
         }
     }
@@ -125,7 +129,7 @@ pub struct Retention {
     /// A pass is of low confidence if a score is less than this below its threshold.
     pub margin: f32,
     /// By class, in the order of [`Class::ALL`].
-    pub classes: [ClassLimits; 6],
+    pub classes: [ClassLimits; 7],
 }
 
 /// Ten years: after them a producer is no longer liable (Directive 85/374/EEC, article 11; Directive (EU) 2024/2853, article 17).
@@ -142,7 +146,7 @@ impl Retention {
     #[must_use]
     pub const fn within(bytes_max: u64) -> Self {
         let kept = ClassLimits { kept: true, days: None, bytes_max: None };
-        Self { bytes_max, free_bytes_min: Some(0), complaint_days: COMPLAINT_DAYS, sampled_every: 0, margin: MARGIN, classes: [kept; 6] }
+        Self { bytes_max, free_bytes_min: Some(0), complaint_days: COMPLAINT_DAYS, sampled_every: 0, margin: MARGIN, classes: [kept; 7] }
     }
 
     /// Nothing is ever removed: for whoever only looks.
@@ -169,7 +173,7 @@ impl Retention {
     #[must_use]
     pub fn class_of(&self, recipe: &Recipe, record: &PieceRecord) -> Option<Class> {
         let kept = |class: Class| self.of(class).kept.then_some(class);
-        let wanted = match record.judgement.verdict {
+        let wanted = kept(Class::Golden).filter(|_| record.arrival.golden).or_else(|| match record.judgement.verdict {
             Verdict::Reject => kept(Class::Reject),
             Verdict::Hold => kept(Class::Hold),
             Verdict::Pass => {
@@ -178,7 +182,7 @@ impl Retention {
                 let low = kept(Class::LowConfidence).filter(|_| unsure());
                 low.or_else(|| kept(Class::Pass)).or_else(|| kept(Class::SampledPass).filter(|_| sampled))
             }
-        };
+        });
         wanted.or_else(|| record.arrival.retain.then(|| Self::by_verdict(record.judgement.verdict)))
     }
 
@@ -239,6 +243,10 @@ mod tests {
         held.judgement.verdict = Verdict::Hold;
         assert_eq!(kept.class_of(&recipe, &held), Some(Class::Hold));
         kept.of_mut(Class::Hold).kept = false;
+        assert_eq!(kept.class_of(&recipe, &held), None);
+        held.arrival.golden = true;
+        assert_eq!(kept.class_of(&recipe, &held), Some(Class::Golden), "a challenge piece, whatever became of it");
+        kept.of_mut(Class::Golden).kept = false;
         assert_eq!(kept.class_of(&recipe, &held), None);
         recipe.rubric = setup().recipe.rubric.clone();
         let suspect = recipe.rubric.bands.first().map_or(0.3, |band| band.suspect_score);
