@@ -1,6 +1,6 @@
 //! The part of `doctor` that looks at what the station remembers: ledger, signatures, pictures, marks, settings.
 //!
-//! Invariant: it only reads.
+//! Invariant: it writes nothing but the mark that an index is wrong, so that it is built again.
 
 use crate::config::Settings;
 use crate::config::seal::{self, Seal};
